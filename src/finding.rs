@@ -1,0 +1,192 @@
+//! Findings: what a rule has to say about what would be packed.
+//!
+//! Rules have stable ids that scripts rely on; a config may override their level. `error` means that Lambda refuses the
+//! result or that the function cannot start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Worth knowing.
+    Note,
+    /// Works, but probably not as meant.
+    Warning,
+    /// Lambda refuses it, or the function cannot start.
+    Error,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+macro_rules! rules {
+    ($($variant:ident $id:literal $level:ident $doc:literal;)*) => {
+        /// A rule, by what it looks for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Rule {
+            $(#[doc = $doc] $variant,)*
+        }
+
+        impl Rule {
+            /// Every rule there is.
+            pub const ALL: &'static [Rule] = &[$(Rule::$variant,)*];
+
+            /// The stable id.
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$variant => $id,)* }
+            }
+
+            /// The level unless the config says otherwise.
+            pub const fn default_level(self) -> Level {
+                match self { $(Self::$variant => Level::$level,)* }
+            }
+
+            /// What it looks for, in one sentence.
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$variant => $doc,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    ZipTooLargeForDirectUpload "zip-too-large-for-direct-upload" Note "The zip is too large for the request and has to go through S3.";
+    UnzippedTooLarge "unzipped-too-large" Error "Function and layers are too large when unzipped.";
+    EnvTooLarge "env-too-large" Error "The environment variables are larger than Lambda takes.";
+    EnvReservedKey "env-reserved-key" Error "An environment variable has a key that Lambda keeps for itself.";
+    HandlerNotFound "handler-not-found" Error "The file or the name that the handler points to is not in the package.";
+    HandlerMalformed "handler-malformed" Error "The handler does not have the form that the runtime expects.";
+    RuntimeUnknown "runtime-unknown" Error "There is no runtime of this identifier.";
+    RuntimeDeprecated "runtime-deprecated" Warning "The runtime gets no more security patches, or new functions are refused.";
+    RuntimeBlocked "runtime-blocked" Error "Lambda refuses to update functions of this runtime.";
+    BootstrapMissing "bootstrap-missing" Error "A provided runtime has no bootstrap at the root of the package.";
+    BootstrapNotExecutable "bootstrap-not-executable" Error "The bootstrap may not be executed.";
+    WrongArchitecture "wrong-architecture" Error "The runtime does not exist for the function's architecture, or a binary is for another one.";
+    NoCompatibleWheel "no-compatible-wheel" Error "A version of a package has no wheel that the runtime can load.";
+    SymlinkEscapes "symlink-escapes" Error "A symbolic link leads out of the project.";
+    SymlinkDangling "symlink-dangling" Warning "A symbolic link leads to nothing.";
+    DuplicateEntry "duplicate-entry" Warning "Two packages bring the same path with different contents.";
+    CaseCollision "case-collision" Warning "Two paths differ only in upper and lower case.";
+    PathNotUtf8 "path-not-utf8" Error "A path is not UTF-8 and cannot be named in a zip.";
+    PathUnreadable "path-unreadable" Error "A file or folder cannot be read.";
+    EmptyPackage "empty-package" Error "There is nothing to pack.";
+    SecretFile "secret-file" Warning "A file that usually holds secrets would be packed.";
+    DevDependencyIncluded "dev-dependency-included" Warning "A development dependency would be packed.";
+    InstallScriptNotRun "install-script-not-run" Warning "A package has an install script, which is not run.";
+}
+
+impl Rule {
+    /// The rule of this id.
+    pub fn parse(id: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|r| r.id() == id)
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.id())
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// What one rule found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The rule.
+    pub rule: Rule,
+    /// How bad it is, after overrides.
+    pub level: Level,
+    /// The function it is about, when it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// The file it is about: its path in the package, or on disk when it did not get there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What is wrong, in Lambda's own terms.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl Finding {
+    /// A finding at the rule's own level.
+    pub fn new(rule: Rule, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            rule,
+            level: rule.default_level(),
+            function: None,
+            path: None,
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// The same finding about a path.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// The same finding about a function.
+    #[must_use]
+    pub fn function(mut self, name: impl Into<String>) -> Self {
+        self.function = Some(name.into());
+        self
+    }
+
+    /// The same finding at another level.
+    #[must_use]
+    pub fn level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+}
+
+/// What `[checks]` says of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Override {
+    /// Do not look.
+    Ignore,
+    /// Report at this level.
+    As(Level),
+}
+
+/// Levels of rules that the config overrides.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides(pub BTreeMap<Rule, Override>);
+
+impl Overrides {
+    /// The findings that remain, at the levels wanted, in a fixed order: function, rule, path.
+    pub fn apply(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        let mut kept: Vec<Finding> = findings
+            .into_iter()
+            .filter_map(|finding| match self.0.get(&finding.rule) {
+                Some(Override::Ignore) => None,
+                Some(Override::As(level)) => Some(finding.level(*level)),
+                None => Some(finding),
+            })
+            .collect();
+        kept.sort_by(|a, b| {
+            (&a.function, a.rule, &a.path, &a.message).cmp(&(&b.function, b.rule, &b.path, &b.message))
+        });
+        kept.dedup();
+        kept
+    }
+}

@@ -1,0 +1,28 @@
+//! Lambda's quotas, in bytes, and the words it refuses with.
+//!
+//! Sources: "Lambda quotas" in the AWS Lambda Developer Guide; `GetAccountSettings` (`CodeSizeZipped`,
+//! `CodeSizeUnzipped`); the exact boundary of the unzipped size was observed on the service: 262,143,000 bytes are taken,
+//! 262,144,000 are not.
+
+/// A zip sent in the request must be smaller than this.
+pub const ZIP_DIRECT_LIMIT: u64 = 52_428_800;
+/// What Lambda says at [`ZIP_DIRECT_LIMIT`] (HTTP 413, `RequestEntityTooLargeException`).
+pub const ZIP_DIRECT_MESSAGE: &str = "Zipped size must be smaller than 52428800 bytes";
+
+/// Function and layers unzipped must together be smaller than this.
+pub const UNZIPPED_LIMIT: u64 = 262_144_000;
+/// What Lambda says at [`UNZIPPED_LIMIT`] (`InvalidParameterValueException`).
+pub const UNZIPPED_MESSAGE: &str = "Unzipped size must be smaller than 262144000 bytes";
+
+/// The compact JSON of the variables may have this many bytes, not one more.
+pub const ENVIRONMENT_LIMIT: usize = 4_096;
+/// What Lambda says above [`ENVIRONMENT_LIMIT`], followed by `String measured: {json}` (left out here: values are secrets).
+pub const ENVIRONMENT_MESSAGE: &str = "Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit.";
+/// What Lambda says of reserved keys, followed by the keys.
+pub const RESERVED_KEY_MESSAGE: &str = "Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request:";
+
+/// A handler has at most this many characters, none of them white space (`Handler` in the Lambda API model).
+pub const HANDLER_LENGTH: usize = 128;
+
+/// A function name has at most this many characters of `[a-zA-Z0-9-_]` (`FunctionName` in the Lambda API model).
+pub const FUNCTION_NAME_LENGTH: usize = 64;

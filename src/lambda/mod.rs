@@ -1,0 +1,11 @@
+//! What AWS Lambda says: runtimes, quotas, names, reserved variables. Data with its source beside it; no I/O.
+
+mod date;
+mod environment;
+mod limits;
+mod runtimes;
+
+pub use date::Date;
+pub use environment::{RESERVED_KEYS, is_reserved_key, measured_environment_bytes};
+pub use limits::*;
+pub use runtimes::{Architecture, Family, Lifecycle, OperatingSystem, RUNTIMES, Runtime, Status, find, nearest};

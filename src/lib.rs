@@ -1,0 +1,14 @@
+//! cargo-lambda-pack.
+
+pub mod error;
+pub mod finding;
+pub mod fsio;
+pub mod interrupt;
+pub mod lambda;
+pub mod pack;
+pub mod process;
+pub mod project;
+pub mod report;
+pub mod resolve;
+pub mod store;
+pub mod tree;

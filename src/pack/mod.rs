@@ -1,0 +1,4 @@
+//! From a tree to a zip.
+
+pub mod deflate;
+pub mod zip;

@@ -1,0 +1,271 @@
+//! The one way to run another program: nothing on its standard input, both streams drained, and a failure that quotes the
+//! command, the status and what the program said. Credentials in URLs are masked before they reach a message.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, Result};
+
+/// A program to run, with its arguments.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    program: OsString,
+    args: Vec<OsString>,
+    envs: Vec<(OsString, Option<OsString>)>,
+    cwd: Option<PathBuf>,
+    install: Option<String>,
+}
+
+/// What a program that succeeded wrote.
+#[derive(Debug)]
+pub struct Output {
+    /// Standard output, as it came.
+    pub stdout: Vec<u8>,
+    /// Standard error, as text.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Standard output as text, invalid UTF-8 replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// Why a program did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// It could not be started, most often because it is not installed.
+    NotStarted(Error),
+    /// It ended with another status than 0; the standard error is kept for whoever can read something from it.
+    Status {
+        /// The error to show.
+        error: Error,
+        /// Standard error as text.
+        stderr: String,
+    },
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotStarted(error) | Failure::Status { error, .. } => error,
+        }
+    }
+}
+
+impl Tool {
+    /// A program, found on `PATH` unless it has a slash.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self { program: program.into(), args: Vec::new(), envs: Vec::new(), cwd: None, install: None }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable of the program.
+    #[must_use]
+    pub fn env(mut self, key: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.envs.push((key.into(), Some(value.into())));
+        self
+    }
+
+    /// Takes an environment variable away from the program.
+    #[must_use]
+    pub fn env_remove(mut self, key: impl Into<OsString>) -> Self {
+        self.envs.push((key.into(), None));
+        self
+    }
+
+    /// Sets the working folder.
+    #[must_use]
+    pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(dir.into());
+        self
+    }
+
+    /// What to do when the program is missing, as a hint.
+    #[must_use]
+    pub fn install_hint(mut self, hint: impl Into<String>) -> Self {
+        self.install = Some(hint.into());
+        self
+    }
+
+    /// The command as one would type it, credentials masked.
+    pub fn display(&self) -> String {
+        let mut words = vec![self.program.to_string_lossy().into_owned()];
+        words.extend(self.args.iter().map(|a| quote(&a.to_string_lossy())));
+        redact(&words.join(" "))
+    }
+
+    /// Runs to the end.
+    pub fn run(&self) -> Result<Output, Failure> {
+        self.run_with(&mut |_| {})
+    }
+
+    /// Runs to the end, handing each line of standard error to `on_line` as it comes.
+    pub fn run_with(&self, on_line: &mut dyn FnMut(&str)) -> Result<Output, Failure> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for (key, value) in &self.envs {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        let mut child = command.spawn().map_err(|e| self.not_started(&e))?;
+        let mut stdout_pipe = child.stdout.take();
+        let stdout = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(pipe) = stdout_pipe.as_mut() {
+                let _ = pipe.read_to_end(&mut bytes);
+            }
+            bytes
+        });
+        let mut stderr = String::new();
+        if let Some(pipe) = child.stderr.take() {
+            let mut reader = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while matches!(reader.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+                let text = String::from_utf8_lossy(&line);
+                on_line(text.trim_end());
+                stderr.push_str(&text);
+                line.clear();
+            }
+        }
+        let status = child.wait().map_err(|e| self.not_started(&e))?;
+        let stdout = stdout.join().unwrap_or_default();
+        if status.success() {
+            return Ok(Output { stdout, stderr });
+        }
+        let said =
+            if stderr.trim().is_empty() { String::from_utf8_lossy(&stdout).into_owned() } else { stderr.clone() };
+        let error = Error::failed(format!("`{}` failed ({status})", self.display())).because(last_lines(&said, 30));
+        Err(Failure::Status { error, stderr })
+    }
+
+    fn not_started(&self, cause: &std::io::Error) -> Failure {
+        let program = self.program.to_string_lossy();
+        let error = if cause.kind() == std::io::ErrorKind::NotFound {
+            Error::failed(format!("`{program}` was not found on PATH"))
+        } else {
+            Error::failed(format!("Failed to run `{}`", self.display())).because(cause)
+        };
+        Failure::NotStarted(match &self.install {
+            Some(hint) => error.hint(hint.clone()),
+            None => error,
+        })
+    }
+}
+
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// The last `count` lines, on lines of their own.
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let from = lines.len().saturating_sub(count);
+    let mut out = String::new();
+    if from > 0 {
+        out.push_str(&format!("\n  … {from} lines before"));
+    }
+    for line in &lines[from..] {
+        out.push_str("\n  ");
+        out.push_str(line);
+    }
+    out
+}
+
+/// Masks user names and passwords in URLs (`https://user:secret@host` becomes `https://***@host`).
+pub fn redact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("://") {
+        let (before, after) = rest.split_at(start + 3);
+        out.push_str(before);
+        let authority = after.find(|c: char| c.is_whitespace() || "/?#\"'<>`".contains(c)).unwrap_or(after.len());
+        match after[..authority].rfind('@') {
+            Some(at) => {
+                out.push_str("***");
+                rest = &after[at..];
+            }
+            None => rest = after,
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The full path of a program on `PATH`, if there is one that may be executed.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH")?;
+    let names: Vec<OsString> = if cfg!(windows) {
+        ["exe", "cmd", "bat"].iter().map(|ext| OsString::from(format!("{name}.{ext}"))).collect()
+    } else {
+        vec![OsStr::new(name).to_owned()]
+    };
+    std::env::split_paths(&paths)
+        .flat_map(|dir| names.iter().map(move |n| dir.join(n)).collect::<Vec<_>>())
+        .find(|p| is_executable(p))
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(path: &Path) -> bool {
+    path.is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_masked() {
+        assert_eq!(redact("get https://u:p@h/x?y=http://t@h2 end"), "get https://***@h/x?y=http://***@h2 end");
+        assert_eq!(redact("https://h/a@b"), "https://h/a@b");
+    }
+
+    #[test]
+    fn a_failure_quotes_command_status_and_output() {
+        let tool = Tool::new("sh").args(["-c", "echo out; echo 'bad thing' >&2; exit 3"]);
+        let Err(Failure::Status { error, stderr }) = tool.run() else { panic!("must fail") };
+        assert_eq!(stderr, "bad thing\n");
+        let text = error.to_string();
+        assert!(text.contains("sh -c") && text.contains("exit status: 3") && text.contains("bad thing"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_program_says_how_to_get_it() {
+        let error: Error = Tool::new("no-such-tool").install_hint("install it with `x`").run().unwrap_err().into();
+        assert_eq!(error.to_string(), "`no-such-tool` was not found on PATH");
+        assert_eq!(error.hints(), ["install it with `x`"]);
+    }
+}

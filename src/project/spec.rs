@@ -1,0 +1,82 @@
+//! The project as every source of it (config file, Cargo metadata, detection) describes it: functions and their settings.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::error::Position;
+use crate::finding::Overrides;
+use crate::lambda::Architecture;
+use crate::tree::walk::Include;
+
+/// What is packed, and where to.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Nothing from outside this folder is packed. Absolute.
+    pub root: PathBuf,
+    /// Where the description came from, for the summary: `lambda-pack.toml`, `Cargo.toml`, `detection`.
+    pub origin: String,
+    /// The output folder unless `--out-dir` names another: `target/lambda-pack` beside the config, or beside PATH.
+    pub default_out_dir: PathBuf,
+    /// Functions in the order of their names.
+    pub functions: Vec<FunctionSpec>,
+    /// Levels of rules.
+    pub checks: Overrides,
+}
+
+/// One function.
+#[derive(Debug, Clone)]
+pub struct FunctionSpec {
+    /// Lambda's name for it, and the artifact's: `[a-zA-Z0-9-_]{1,64}`.
+    pub name: String,
+    /// Its folder. Absolute.
+    pub path: PathBuf,
+    /// Identifier of the runtime as it was written or detected; it may be unknown.
+    pub runtime: String,
+    /// The handler as it was written; nothing when it is to be found by convention.
+    pub handler: Option<String>,
+    /// The processor.
+    pub architecture: Architecture,
+    /// Files from elsewhere, or brought back in.
+    pub include: Vec<Include>,
+    /// Patterns of what to leave out, in gitignore syntax.
+    pub exclude: Vec<String>,
+    /// Environment variables that the deployment will set; only measured and checked here.
+    pub environment: BTreeMap<String, String>,
+    /// The binary, for a function that Cargo builds.
+    pub cargo: Option<CargoBinary>,
+    /// Where the config defines it.
+    pub defined_at: Option<Position>,
+}
+
+/// A binary of a Cargo workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CargoBinary {
+    /// The workspace's root folder. Absolute.
+    pub workspace_root: PathBuf,
+    /// The package's manifest. Absolute.
+    pub manifest: PathBuf,
+    /// The package's name.
+    pub package: String,
+    /// The binary target's name.
+    pub bin: String,
+    /// The target folder as `cargo metadata` says it. Absolute.
+    pub target_dir: PathBuf,
+}
+
+impl FunctionSpec {
+    /// A function with nothing but a name, a folder and a runtime.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>, runtime: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            path: path.into(),
+            runtime: runtime.into(),
+            handler: None,
+            architecture: Architecture::X86_64,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            environment: BTreeMap::new(),
+            cargo: None,
+            defined_at: None,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Resolvers: from a function's folder to the packages that it needs, one resolver per ecosystem behind one trait.
+//!
+//! Package managers do the resolving; the lock file is what they leave behind. Where it names archives and digests, they
+//! are fetched into the store and packages are assembled from them; nothing is installed. Where something must be built,
+//! the ecosystem's own tool builds it.
+
+pub mod node;
+pub mod python;
+pub mod rust;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::finding::Finding;
+use crate::lambda::{Architecture, Runtime};
+use crate::project::FunctionSpec;
+use crate::report::Reporter;
+use crate::store::{Fetcher, Store};
+use crate::tree::Tree;
+
+/// What a resolver works with. One per run, shared by all functions.
+pub struct Context<'a> {
+    /// The content store.
+    pub store: &'a Store,
+    /// Fetches into it.
+    pub fetcher: &'a Fetcher<'a>,
+    /// Hears what happens.
+    pub reporter: &'a dyn Reporter,
+    /// No network.
+    pub offline: bool,
+    /// Lock files must exist, agree with their manifests, and stay as they are.
+    pub locked: bool,
+}
+
+/// A function to resolve.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The function.
+    pub function: &'a FunctionSpec,
+    /// Its runtime, known and not blocked.
+    pub runtime: &'static Runtime,
+    /// Its architecture, one that the runtime has.
+    pub architecture: Architecture,
+    /// The project's root: nothing outside it is packed.
+    pub project_root: &'a Path,
+    /// Folders that are never walked, such as the output folder.
+    pub skip: &'a [PathBuf],
+}
+
+/// A package as it lies below the function's root (`numpy/__init__.py`, `node_modules/express/index.js`).
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// Its name in its registry.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its files.
+    pub tree: Tree,
+}
+
+/// What is packed of the function's own folder.
+#[derive(Default)]
+pub enum Application {
+    /// The folder as `tree::walk` finds it, less `replaced` folders and what `filter` drops.
+    Folder {
+        /// Names of folders that the packages replace.
+        replaced: &'static [&'static str],
+        /// What the manifest leaves out: `Some(rule)` drops a path.
+        filter: Option<Box<dyn Fn(&str) -> Option<&'static str> + Send + Sync>>,
+    },
+    /// Nothing of it: what is built is all there is (and what `include` names).
+    #[default]
+    Nothing,
+}
+
+/// What a resolver answers for one function.
+#[derive(Default)]
+pub struct Resolution {
+    /// What is packed of the function's own folder.
+    pub application: Application,
+    /// What was built or generated for the function, such as `bootstrap`.
+    pub built: Tree,
+    /// Packages in the order in which an installer would write them: of two that bring one path, the later wins.
+    pub packages: Vec<Package>,
+    /// What is wrong, but does not stop the work.
+    pub findings: Vec<Finding>,
+    /// What a person should know, such as which lock file decided. One sentence each.
+    pub notes: Vec<String>,
+    /// The tool and the file that decided, for the summary: `uv.lock`, `requirements.txt (uv 0.9.9)`, `cargo build`.
+    pub resolved_by: String,
+}
+
+/// One ecosystem.
+pub trait Resolver: Sync {
+    /// Its name, such as `python`.
+    fn name(&self) -> &'static str;
+
+    /// The file that makes a function this resolver's, if it is.
+    fn claims(&self, request: &Request<'_>) -> Option<PathBuf>;
+
+    /// Resolves all functions that are this resolver's, at once, so that what they share is done once. One answer per
+    /// request, in their order.
+    fn resolve(&self, requests: &[Request<'_>], context: &Context<'_>) -> Vec<Result<Resolution>>;
+}

@@ -1,0 +1,178 @@
+//! A zip in the store: its members by index, each readable, or copyable as it is packed.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::pack::zip::Method;
+use crate::tree::ArchivePath;
+
+/// Archives with more members than this are refused.
+const MAX_MEMBERS: usize = 500_000;
+/// Archives that unpack to more than this are refused.
+pub(super) const MAX_UNPACKED: u64 = 4 << 30;
+
+/// One file in an archive.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its path, checked.
+    pub path: ArchivePath,
+    /// How its bytes are held.
+    pub method: Method,
+    /// CRC-32 of the unpacked bytes.
+    pub crc32: u32,
+    /// Bytes in the archive.
+    pub compressed_size: u64,
+    /// Bytes unpacked.
+    pub size: u64,
+    /// Whether it may be executed.
+    pub executable: bool,
+    /// Where its packed bytes start in the archive.
+    offset: u64,
+}
+
+/// A zip of which the directory has been read and checked. Its members were inflated once, and their CRCs compared, when
+/// it entered the store.
+#[derive(Debug)]
+pub struct Archive {
+    path: PathBuf,
+    members: Vec<Member>,
+}
+
+impl Archive {
+    /// Reads the directory of a zip.
+    ///
+    /// # Errors
+    /// When the file is no zip, is encrypted, uses another method than stored or deflate, names a path that leaves its
+    /// root or one path twice, or is unreasonably large.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io("read", path, &e))?;
+        let bad = |what: String| Error::failed(format!("`{}` cannot be used: {what}", path.display()));
+        let mut zip = ::zip::ZipArchive::new(BufReader::new(file)).map_err(|e| bad(e.to_string()))?;
+        if zip.len() > MAX_MEMBERS {
+            return Err(bad(format!("it has {} members; at most {MAX_MEMBERS} are taken", zip.len())));
+        }
+        let mut members = Vec::with_capacity(zip.len());
+        let mut total = 0_u64;
+        for index in 0..zip.len() {
+            let member = zip.by_index_raw(index).map_err(|e| bad(e.to_string()))?;
+            if member.is_dir() {
+                continue;
+            }
+            let name = std::str::from_utf8(member.name_raw())
+                .map_err(|_| bad(format!("the name of member {index} is not UTF-8")))?;
+            let checked =
+                ArchivePath::new(name).map_err(|problem| bad(format!("the member name {name:?} {problem}")))?;
+            if member.encrypted() {
+                return Err(bad(format!("`{checked}` is encrypted")));
+            }
+            let method = match member.compression() {
+                ::zip::CompressionMethod::Stored => Method::Stored,
+                ::zip::CompressionMethod::Deflated => Method::Deflated,
+                other => return Err(bad(format!("`{checked}` is compressed with {other}, not deflate"))),
+            };
+            total = total.saturating_add(member.size());
+            if total > MAX_UNPACKED {
+                return Err(bad(format!("it unpacks to more than {MAX_UNPACKED} bytes")));
+            }
+            let offset = member.data_start().ok_or_else(|| bad(format!("`{checked}` has no data")))?;
+            members.push(Member {
+                path: checked,
+                method,
+                crc32: member.crc32(),
+                compressed_size: member.compressed_size(),
+                size: member.size(),
+                executable: member.unix_mode().is_some_and(|mode| mode & 0o111 != 0),
+                offset,
+            });
+        }
+        members.sort_by(|a, b| a.path.cmp(&b.path));
+        if let Some(twice) = members.windows(2).find(|pair| pair[0].path == pair[1].path) {
+            return Err(bad(format!("`{}` is in it twice", twice[0].path)));
+        }
+        Ok(Self { path: path.to_owned(), members })
+    }
+
+    /// Inflates every member and compares its CRC and length with the directory.
+    pub fn verify(&self) -> Result<()> {
+        use rayon::prelude::*;
+        (0..self.members.len()).into_par_iter().try_for_each(|index| {
+            let member = &self.members[index];
+            let mut crc = crc32fast::Hasher::new();
+            let mut reader = self.reader(index).map_err(|e| Error::io("read", &self.path, &e))?.take(member.size + 1);
+            let mut buffer = vec![0; 64 << 10];
+            let mut length = 0_u64;
+            loop {
+                let n = reader.read(&mut buffer).map_err(|e| self.damaged(member, &e.to_string()))?;
+                if n == 0 {
+                    break;
+                }
+                crc.update(&buffer[..n]);
+                length += n as u64;
+            }
+            if length != member.size {
+                return Err(self
+                    .damaged(member, &format!("its length is not the {} bytes that the directory says", member.size)));
+            }
+            if crc.finalize() != member.crc32 {
+                return Err(self.damaged(member, "its CRC is not what the directory says"));
+            }
+            Ok(())
+        })
+    }
+
+    fn damaged(&self, member: &Member, what: &str) -> Error {
+        Error::failed(format!("`{}` is damaged at `{}`", self.path.display(), member.path)).because(what)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its files in the order of their paths' bytes.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The index of the member at a path.
+    pub fn find(&self, path: &str) -> Option<usize> {
+        self.members.binary_search_by(|m| m.path.as_str().cmp(path)).ok()
+    }
+
+    /// A member's packed bytes.
+    pub fn packed(&self, index: usize) -> io::Result<io::Take<File>> {
+        let member = &self.members[index];
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(member.offset))?;
+        Ok(file.take(member.compressed_size))
+    }
+
+    /// A member's unpacked bytes as they are read.
+    fn reader(&self, index: usize) -> io::Result<Box<dyn Read>> {
+        let packed = BufReader::with_capacity(64 << 10, self.packed(index)?);
+        Ok(match self.members[index].method {
+            Method::Stored => Box::new(packed),
+            Method::Deflated => Box::new(flate2::bufread::DeflateDecoder::new(packed)),
+        })
+    }
+
+    /// A member's unpacked bytes.
+    pub fn read(&self, index: usize) -> Result<Vec<u8>> {
+        let member = &self.members[index];
+        let mut bytes = Vec::new();
+        self.reader(index)
+            .and_then(|reader| reader.take(member.size + 1).read_to_end(&mut bytes))
+            .map_err(|e| self.damaged(member, &e.to_string()))?;
+        if bytes.len() as u64 != member.size || crc32fast::hash(&bytes) != member.crc32 {
+            return Err(self.damaged(member, "its length or CRC is not what the directory says"));
+        }
+        Ok(bytes)
+    }
+
+    /// The text of a member, if there is such a member and it is UTF-8.
+    pub fn read_text(&self, path: &str) -> Option<String> {
+        self.find(path).and_then(|index| self.read(index).ok()).and_then(|bytes| String::from_utf8(bytes).ok())
+    }
+}

@@ -1,0 +1,219 @@
+//! The content store: archives by their digest, kept between runs and shared by all projects of a user.
+//!
+//! ```text
+//! <root>/                      LAMBDA_PACK_CACHE_DIR, else the user's cache folder + cargo-lambda-pack
+//!   archives-v1/
+//!     zip/<alg>-<hex>.zip      a wheel as it was fetched
+//!     tarball/<alg>-<hex>.zip  an npm tarball, written anew as a zip of ours
+//!     built/<alg>-<hex>.zip    a wheel that was built here, written anew
+//!     …/<alg>-<hex>.sha256     the digest of the file beside it; without it the file is not trusted
+//! ```
+//!
+//! A bucket carries its version in its name. Files are written under a temporary name and renamed; two processes that
+//! fetch the same archive both succeed. An entry whose bytes do not have their digest is thrown away and fetched again.
+
+mod archive;
+mod digest;
+mod fetch;
+mod ingest;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use archive::{Archive, Member};
+pub use digest::{Algorithm, Digest, Hasher, encode_hex, sha256};
+pub use fetch::{Fetcher, Remote};
+
+use crate::error::{Error, Result};
+use crate::fsio::{self, AtomicFile};
+
+const ARCHIVES: &str = "archives-v1";
+
+/// What an archive is, which decides what becomes of it in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A zip from a registry, kept as it is.
+    Zip,
+    /// A gzipped tarball, written anew as a zip without its first path component.
+    Tarball,
+    /// A zip that was built here, written anew so that its bytes do not depend on the tool.
+    Built,
+}
+
+impl Form {
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Zip => "zip",
+            Self::Tarball => "tarball",
+            Self::Built => "built",
+        }
+    }
+}
+
+/// The content store in one folder.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    open: Mutex<HashMap<PathBuf, Arc<Archive>>>,
+}
+
+impl Store {
+    /// A store in this folder, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), open: Mutex::new(HashMap::new()) }
+    }
+
+    /// Where the user's store is: `LAMBDA_PACK_CACHE_DIR`, else `cargo-lambda-pack` in the system's cache folder.
+    pub fn default_root() -> Result<PathBuf> {
+        use etcetera::BaseStrategy as _;
+        if let Some(dir) = std::env::var_os("LAMBDA_PACK_CACHE_DIR").filter(|d| !d.is_empty()) {
+            return std::path::absolute(&dir).map_err(|e| Error::io("find", Path::new(&dir), &e));
+        }
+        let base = etcetera::choose_base_strategy().map_err(|e| {
+            Error::failed("Failed to find the cache folder").because(e).hint("set LAMBDA_PACK_CACHE_DIR")
+        })?;
+        Ok(base.cache_dir().join("cargo-lambda-pack"))
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn slot(&self, form: Form, digest: &Digest) -> PathBuf {
+        let name = format!("{}-{}.zip", digest.algorithm().as_str(), digest.hex());
+        self.root.join(ARCHIVES).join(form.folder()).join(name)
+    }
+
+    /// The archive whose original bytes have this digest, if it is there and undamaged.
+    pub fn archive(&self, form: Form, digest: &Digest) -> Result<Option<Arc<Archive>>> {
+        let path = self.slot(form, digest);
+        if let Some(archive) = self.opened().get(&path) {
+            return Ok(Some(Arc::clone(archive)));
+        }
+        let Ok(expected) = fs::read_to_string(path.with_extension("sha256")) else { return Ok(None) };
+        let Ok(mut file) = File::open(&path) else { return Ok(None) };
+        let actual = hash_file(&mut file, Algorithm::Sha256).map_err(|e| Error::io("read", &path, &e))?;
+        if actual.hex() != expected.trim()
+            || (form == Form::Zip && digest.algorithm() == Algorithm::Sha256 && actual != *digest)
+        {
+            self.forget(&path);
+            return Ok(None);
+        }
+        match Archive::open(&path) {
+            Ok(archive) => Ok(Some(self.keep_open(path, archive))),
+            Err(_) => {
+                self.forget(&path);
+                Ok(None)
+            }
+        }
+    }
+
+    fn opened(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Arc<Archive>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_open(&self, path: PathBuf, archive: Archive) -> Arc<Archive> {
+        let archive = Arc::new(archive);
+        self.opened().insert(path, Arc::clone(&archive));
+        archive
+    }
+
+    fn forget(&self, path: &Path) {
+        let _ = fs::remove_file(path.with_extension("sha256"));
+        let _ = fs::remove_file(path);
+    }
+
+    /// Takes a file in whose bytes have been checked to have `digest`. Every member is inflated once and its CRC compared.
+    fn adopt(&self, form: Form, digest: &Digest, mut downloaded: AtomicFile, label: &str) -> Result<Arc<Archive>> {
+        let slot = self.slot(form, digest);
+        let finished = match form {
+            Form::Zip => downloaded,
+            Form::Tarball => {
+                let mut out = AtomicFile::create(&slot)?;
+                let mut source = downloaded.file().try_clone().map_err(|e| Error::io("read", downloaded.path(), &e))?;
+                ingest::tarball_to_zip(&mut source, label, &mut out)?;
+                out
+            }
+            Form::Built => {
+                let mut out = AtomicFile::create(&slot)?;
+                std::io::Write::flush(&mut downloaded).map_err(|e| Error::io("write", downloaded.path(), &e))?;
+                ingest::zip_to_zip(&Archive::open(downloaded.path())?, label, &mut out)?;
+                out
+            }
+        };
+        // Checked before it gets its name: what has a name in the store has been proven.
+        let archive = Archive::open(finished.path()).and_then(|archive| archive.verify());
+        archive.map_err(|e| e.context(label))?;
+        let mut file = finished.file().try_clone().map_err(|e| Error::io("read", finished.path(), &e))?;
+        let actual = hash_file(&mut file, Algorithm::Sha256).map_err(|e| Error::io("read", finished.path(), &e))?;
+        finished.commit()?;
+        fsio::write_atomic(&slot.with_extension("sha256"), format!("{}\n", actual.hex()).as_bytes())?;
+        let archive = Archive::open(&slot)?;
+        Ok(self.keep_open(slot, archive))
+    }
+
+    /// Takes a wheel in that was built here (or lies in a folder of the project), written anew.
+    pub fn adopt_built(&self, wheel: &Path, label: &str) -> Result<Arc<Archive>> {
+        if !ingest::looks_like_zip(wheel) {
+            return Err(Error::failed(format!("`{}` is no zip file", wheel.display())));
+        }
+        let mut file = File::open(wheel).map_err(|e| Error::io("read", wheel, &e))?;
+        let digest = hash_file(&mut file, Algorithm::Sha256).map_err(|e| Error::io("read", wheel, &e))?;
+        if let Some(archive) = self.archive(Form::Built, &digest)? {
+            return Ok(archive);
+        }
+        let mut copy = AtomicFile::create(&self.slot(Form::Built, &digest))?;
+        file.seek(SeekFrom::Start(0))
+            .and_then(|_| std::io::copy(&mut file, &mut copy))
+            .map_err(|e| Error::io("copy", wheel, &e))?;
+        self.adopt(Form::Built, &digest, copy, label)
+    }
+
+    /// Bytes and files in the store.
+    pub fn size(&self) -> (u64, u64) {
+        walkdir::WalkDir::new(&self.root)
+            .into_iter()
+            .filter_map(|entry| entry.ok()?.metadata().ok())
+            .filter(fs::Metadata::is_file)
+            .fold((0, 0), |(bytes, files), m| (bytes + m.len(), files + 1))
+    }
+
+    /// Deletes what has not been read or written for `age`, and everything that other versions of this program left.
+    /// Returns bytes and files freed.
+    pub fn prune(&self, age: std::time::Duration) -> (u64, u64) {
+        let mut freed = (0, 0);
+        let now = std::time::SystemTime::now();
+        for entry in walkdir::WalkDir::new(&self.root).into_iter().filter_map(Result::ok) {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if !metadata.is_file() {
+                continue;
+            }
+            let ours = entry.path().strip_prefix(&self.root).is_ok_and(|p| p.starts_with(ARCHIVES));
+            let used = metadata.accessed().into_iter().chain(metadata.modified()).max();
+            let old = used.is_some_and(|used| now.duration_since(used).is_ok_and(|idle| idle >= age));
+            if (!ours || old) && fs::remove_file(entry.path()).is_ok() {
+                freed = (freed.0 + metadata.len(), freed.1 + 1);
+            }
+        }
+        freed
+    }
+}
+
+fn hash_file(file: &mut File, algorithm: Algorithm) -> std::io::Result<Digest> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut hasher = Hasher::new(algorithm);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! The store against damaged, hostile and concurrent archives.
+
+use super::*;
+use crate::report::Silent;
+use std::io::Write as _;
+
+fn zip_of(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = ::zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in members {
+        zip.start_file(*name, ::zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+fn tarball_of(members: &[(&str, u32, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for (name, mode, bytes) in members {
+        let mut header = tar::Header::new_ustar();
+        header.as_ustar_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(bytes.len() as u64);
+        header.set_mode(*mode);
+        header.set_cksum();
+        tar.append(&header, *bytes).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+struct Bench {
+    dir: tempfile::TempDir,
+    store: Store,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().join("store"));
+        Self { dir, store }
+    }
+
+    fn remote(&self, bytes: &[u8], form: Form) -> Remote {
+        let digest = sha256(bytes);
+        let path = self.dir.path().join(digest.hex());
+        let mut file = File::create(&path).unwrap();
+        file.write_all(bytes).unwrap();
+        Remote {
+            label: "thing 1.0".into(),
+            url: format!("file://{}", path.display()),
+            digest,
+            form,
+            size: None,
+            authorization: None,
+        }
+    }
+
+    fn fetch(&self, remote: &Remote) -> Result<Arc<Archive>> {
+        Fetcher::new(&self.store, false, &Silent).fetch(remote)
+    }
+
+    fn refused(&self, bytes: &[u8], form: Form) -> String {
+        let error = self.fetch(&self.remote(bytes, form)).unwrap_err().to_string();
+        let left: Vec<_> =
+            walkdir::WalkDir::new(self.store.root()).into_iter().flatten().filter(|e| e.path().is_file()).collect();
+        assert!(left.is_empty(), "{left:?}");
+        error
+    }
+}
+
+#[test]
+fn a_tarball_loses_its_first_component_whatever_it_is_called() {
+    let bench = Bench::new();
+    let bytes =
+        tarball_of(&[("node/index.js", 0o600, b"x"), ("node/bin/cli", 0o755, b"#!/bin/sh"), ("top", 0o644, b"")]);
+    let archive = bench.fetch(&bench.remote(&bytes, Form::Tarball)).unwrap();
+    let found: Vec<_> = archive.members().iter().map(|m| (m.path.as_str(), m.executable)).collect();
+    assert_eq!(found, [("bin/cli", true), ("index.js", false)]);
+    assert_eq!(archive.read_text("index.js").unwrap(), "x");
+}
+
+#[test]
+fn bytes_without_their_digest_get_no_name() {
+    let bench = Bench::new();
+    let mut remote = bench.remote(&zip_of(&[("a", b"1")]), Form::Zip);
+    remote.digest = sha256(b"other");
+    let error = bench.fetch(&remote).unwrap_err().to_string();
+    assert!(error.contains("thing 1.0") && error.contains("does not have the digest"), "{error}");
+    assert!(bench.store.archive(Form::Zip, &remote.digest).unwrap().is_none());
+}
+
+#[test]
+fn hostile_archives_are_refused() {
+    let bench = Bench::new();
+    assert!(bench.refused(&zip_of(&[("../evil", b"1")]), Form::Zip).contains("`..`"));
+    assert!(bench.refused(&zip_of(&[("/etc/evil", b"1")]), Form::Zip).contains("absolute"));
+    assert!(bench.refused(b"not a zip", Form::Zip).contains("cannot be used"));
+    assert!(bench.refused(&tarball_of(&[("package/../../evil", 0o644, b"1")]), Form::Tarball).contains("`..`"));
+    assert!(bench.refused(b"not a tarball", Form::Tarball).contains("tarball of thing 1.0"));
+    let mut flipped = zip_of(&[("a", &[b'x'; 5000])]);
+    flipped[40] ^= 0x55;
+    let said = bench.refused(&flipped, Form::Zip);
+    assert!(said.contains("damaged"), "{said}");
+}
+
+#[test]
+fn a_damaged_entry_is_fetched_again() {
+    let bench = Bench::new();
+    let remote = bench.remote(&zip_of(&[("a", b"12345")]), Form::Zip);
+    let path = bench.fetch(&remote).unwrap().path().to_owned();
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 30;
+    bytes[last] ^= 1;
+    File::create(&path).unwrap().write_all(&bytes).unwrap();
+    let again = Bench { store: Store::new(bench.store.root()), dir: bench.dir };
+    assert!(again.store.archive(Form::Zip, &remote.digest).unwrap().is_none());
+    assert_eq!(again.fetch(&remote).unwrap().read_text("a").unwrap(), "12345");
+}
+
+#[test]
+fn offline_only_looks() {
+    let bench = Bench::new();
+    let mut remote = bench.remote(&zip_of(&[("a", b"1")]), Form::Zip);
+    remote.url = "https://127.0.0.1:9/a.whl".into();
+    let error = Fetcher::new(&bench.store, true, &Silent).fetch(&remote).unwrap_err();
+    assert!(error.to_string().contains("--offline"), "{error}");
+    assert_eq!(error.hints().len(), 1);
+}
+
+#[test]
+fn many_at_once_and_the_same_twice() {
+    let bench = Bench::new();
+    let remotes: Vec<_> = (0..40_u8).map(|i| bench.remote(&zip_of(&[("a", &[i / 2])]), Form::Zip)).collect();
+    let results = Fetcher::new(&bench.store, false, &Silent).fetch_all(&remotes);
+    for (i, archive) in results.into_iter().enumerate() {
+        assert_eq!(archive.unwrap().read(0).unwrap(), [u8::try_from(i / 2).unwrap()]);
+    }
+    assert_eq!(bench.store.size().1, 40, "20 archives, each with its digest");
+    assert_eq!(bench.store.prune(std::time::Duration::ZERO).1, 40);
+}
