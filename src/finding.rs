@@ -65,6 +65,7 @@ rules! {
     UnzippedTooLarge "unzipped-too-large" Error "Function and layers are too large when unzipped.";
     EnvTooLarge "env-too-large" Error "The environment variables are larger than Lambda takes.";
     EnvReservedKey "env-reserved-key" Error "An environment variable has a key that Lambda keeps for itself.";
+    EnvKeyMalformed "env-key-malformed" Error "An environment variable has a key that Lambda does not accept.";
     HandlerNotFound "handler-not-found" Error "The file or the name that the handler points to is not in the package.";
     HandlerMalformed "handler-malformed" Error "The handler does not have the form that the runtime expects.";
     RuntimeUnknown "runtime-unknown" Error "There is no runtime of this identifier.";

@@ -1,5 +1,6 @@
 //! cargo-lambda-pack.
 
+pub mod check;
 pub mod error;
 pub mod finding;
 pub mod fsio;

@@ -6,6 +6,6 @@ mod limits;
 mod runtimes;
 
 pub use date::Date;
-pub use environment::{RESERVED_KEYS, is_reserved_key, measured_environment_bytes};
+pub use environment::{RESERVED_KEYS, is_reserved_key, is_well_formed_key, measured_environment_bytes};
 pub use limits::*;
 pub use runtimes::{Architecture, Family, Lifecycle, OperatingSystem, RUNTIMES, Runtime, Status, find, nearest};

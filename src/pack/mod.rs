@@ -1,4 +1,252 @@
-//! From a tree to a zip.
+//! From a tree to a zip: members of archives are copied as they are packed, everything else is deflated in parallel over
+//! a bounded window, written in the order of paths, and hashed on the way.
 
 pub mod deflate;
 pub mod zip;
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::fsio::AtomicFile;
+use crate::report::Task;
+use crate::store::{Archive, encode_hex};
+use crate::tree::{ArchivePath, Entry, Source, Tree};
+use zip::{Header, Method, ZipWriter};
+
+/// Unpacked bytes that are held at once, unless a single file is larger; two windows are in flight.
+const WINDOW: u64 = 32 << 20;
+
+/// A finished zip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Artifact {
+    /// Its path relative to the manifest.
+    pub path: String,
+    /// Bytes of the zip.
+    pub bytes: u64,
+    /// Bytes of all files in it, unpacked.
+    pub unzipped_bytes: u64,
+    /// Files and links in it.
+    pub files: usize,
+    /// SHA-256 of the zip in hexadecimal.
+    pub sha256: String,
+    /// The same in base64, as Lambda reports it in `CodeSha256`.
+    pub code_sha256: String,
+}
+
+/// Packs a tree into a zip under a temporary name. The caller commits it.
+///
+/// # Errors
+/// When a file cannot be read or the zip cannot be written; nothing is left then.
+pub fn pack(tree: &Tree, target: &Path, task: &Task<'_>) -> Result<(AtomicFile, Artifact)> {
+    let file = AtomicFile::create(target)?;
+    let mut writer =
+        Writer { zip: ZipWriter::new(io::BufWriter::with_capacity(256 << 10, file)), open: None, unpacked: 0, target };
+    let entries: Vec<_> = tree.iter().collect();
+    let windows = windows(&entries);
+    let mut ready = Vec::new();
+    for window in &windows {
+        let (written, prepared) = rayon::join(
+            || writer.write(std::mem::take(&mut ready), task),
+            || window.par_iter().map(|(path, entry)| prepare(path, entry)).collect::<Result<Vec<_>>>(),
+        );
+        written?;
+        ready = prepared?;
+    }
+    writer.write(ready, task)?;
+    let unzipped_bytes = writer.unpacked;
+    let (out, written) = writer.zip.finish().map_err(|e| Error::io("write", target, &e))?;
+    let file = out.into_inner().map_err(|e| Error::io("write", target, e.error()))?;
+    let artifact = Artifact {
+        path: target.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        bytes: written.bytes,
+        unzipped_bytes,
+        files: tree.files(),
+        sha256: encode_hex(&written.sha256),
+        code_sha256: base64::engine::general_purpose::STANDARD.encode(written.sha256),
+    };
+    Ok((file, artifact))
+}
+
+/// Cuts the entries into runs of about [`WINDOW`] bytes that must be held in memory.
+fn windows<'a, 'b>(entries: &'b [(&'a ArchivePath, &'a Entry)]) -> Vec<&'b [(&'a ArchivePath, &'a Entry)]> {
+    let mut windows = Vec::new();
+    let (mut start, mut held) = (0, 0);
+    for (i, (_, entry)) in entries.iter().enumerate() {
+        let cost = if copied_from(entry).is_some() { 0 } else { entry.size() };
+        if i > start && held + cost > WINDOW {
+            windows.push(&entries[start..i]);
+            (start, held) = (i, 0);
+        }
+        held += cost;
+    }
+    windows.push(&entries[start..]);
+    windows
+}
+
+/// The archive member whose packed bytes are the entry's.
+fn copied_from(entry: &Entry) -> Option<(&Arc<Archive>, usize)> {
+    match entry {
+        Entry::File { source: Source::Member(archive, index), .. } => {
+            let member = &archive.members()[*index];
+            // A wheel may store a large file without compression; that one is deflated like a file on disk.
+            let worth = member.method == Method::Deflated || archive.is_final();
+            worth.then_some((archive, *index))
+        }
+        _ => None,
+    }
+}
+
+struct Prepared<'a> {
+    name: String,
+    mode: u32,
+    method: Method,
+    crc32: u32,
+    size: u64,
+    data: Data<'a>,
+}
+
+enum Data<'a> {
+    Held(Vec<u8>),
+    Copied(&'a Arc<Archive>, usize),
+}
+
+fn prepare<'a>(path: &ArchivePath, entry: &'a Entry) -> Result<Prepared<'a>> {
+    let mode = match entry {
+        Entry::File { executable: true, .. } => 0o100_755,
+        Entry::File { .. } => 0o100_644,
+        Entry::Symlink { .. } => 0o120_777,
+        Entry::Directory => 0o040_755,
+    };
+    let name = if matches!(entry, Entry::Directory) { format!("{path}/") } else { path.to_string() };
+    if let Some((archive, index)) = copied_from(entry) {
+        let member = &archive.members()[index];
+        return Ok(Prepared {
+            name,
+            mode,
+            method: member.method,
+            crc32: member.crc32,
+            size: member.size,
+            data: Data::Copied(archive, index),
+        });
+    }
+    let bytes = entry.read()?;
+    let (crc32, size) = (crc32fast::hash(&bytes), bytes.len() as u64);
+    // A link's target is stored: readers that restore links expect it so.
+    let packed = if mode == 0o120_777 { None } else { deflate::deflate(&bytes) };
+    let method = if packed.is_some() { Method::Deflated } else { Method::Stored };
+    Ok(Prepared { name, mode, method, crc32, size, data: Data::Held(packed.unwrap_or(bytes)) })
+}
+
+struct Writer<'a> {
+    zip: ZipWriter<io::BufWriter<AtomicFile>>,
+    open: Option<(Arc<Archive>, File)>,
+    unpacked: u64,
+    target: &'a Path,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, window: Vec<Prepared<'_>>, task: &Task<'_>) -> Result<()> {
+        for one in window {
+            let size = one.size;
+            self.write_one(one).map_err(|e| Error::io("write", self.target, &e))?;
+            task.advance(size);
+        }
+        Ok(())
+    }
+
+    fn write_one(&mut self, one: Prepared<'_>) -> io::Result<()> {
+        let mut header = Header {
+            name: &one.name,
+            mode: one.mode,
+            method: one.method,
+            crc32: one.crc32,
+            compressed_size: 0,
+            size: one.size,
+        };
+        if !one.name.ends_with('/') && one.mode != 0o120_777 {
+            self.unpacked += one.size;
+        }
+        match one.data {
+            Data::Held(bytes) => {
+                header.compressed_size = bytes.len() as u64;
+                self.zip.add(header, &mut bytes.as_slice())
+            }
+            Data::Copied(archive, index) => {
+                let member = &archive.members()[index];
+                header.compressed_size = member.compressed_size;
+                // Neighbours in the package are mostly neighbours in its archive: one handle serves them all.
+                if self.open.as_ref().is_none_or(|(open, _)| !Arc::ptr_eq(open, archive)) {
+                    self.open = Some((Arc::clone(archive), File::open(archive.path())?));
+                }
+                let Some((_, file)) = &mut self.open else { return Err(io::Error::other("no archive")) };
+                file.seek(SeekFrom::Start(member.offset()))?;
+                self.zip.add(header, &mut file.take(member.compressed_size))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Silent, Unit};
+
+    fn packed(tree: &Tree, threads: usize) -> (Vec<u8>, Artifact) {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("x.zip");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let artifact = pool.install(|| {
+            let task = Task::begin(&Silent, "pack", None, Unit::Bytes);
+            let (file, artifact) = pack(tree, &target, &task).unwrap();
+            file.commit().unwrap();
+            artifact
+        });
+        (std::fs::read(target).unwrap(), artifact)
+    }
+
+    fn path(text: &str) -> ArchivePath {
+        ArchivePath::new(text).unwrap()
+    }
+
+    #[test]
+    fn the_same_bytes_with_any_number_of_threads_and_windows() {
+        let mut tree = Tree::new();
+        for i in 0..40_u32 {
+            let bytes: Vec<u8> = (0..2_000_000_u32).map(|n| u8::try_from((n * (i + 1)) >> 7 & 0xff).unwrap()).collect();
+            tree.insert(path(&format!("f{i}")), Entry::bytes(bytes, i % 2 == 0));
+        }
+        tree.insert(path("link"), Entry::Symlink { target: "f1".into() });
+        tree.insert(path("empty"), Entry::Directory);
+        let (one, artifact) = packed(&tree, 1);
+        let (three, _) = packed(&tree, 3);
+        assert!(one == three);
+        assert_eq!((artifact.files, artifact.unzipped_bytes), (41, 80_000_000));
+
+        let mut reader = ::zip::ZipArchive::new(io::Cursor::new(&one)).unwrap();
+        let mut link = reader.by_name("link").unwrap();
+        assert_eq!(link.unix_mode(), Some(0o120_777));
+        let mut target = String::new();
+        link.read_to_string(&mut target).unwrap();
+        assert_eq!(target, "f1");
+        drop(link);
+        assert_eq!(reader.by_name("empty/").unwrap().unix_mode(), Some(0o040_755));
+    }
+
+    #[test]
+    fn an_unreadable_file_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = Entry::File { executable: false, size: 1, source: Source::Disk(dir.path().join("gone")) };
+        let tree: Tree = [(path("a"), gone)].into_iter().collect();
+        let task = Task::begin(&Silent, "pack", None, Unit::Bytes);
+        let out = dir.path().join("out");
+        assert!(pack(&tree, &out.join("x.zip"), &task).unwrap_err().to_string().contains("gone"));
+        assert_eq!(std::fs::read_dir(out).unwrap().count(), 0);
+    }
+}

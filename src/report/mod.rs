@@ -1,5 +1,9 @@
 //! What happens while it happens: the library tells a [`Reporter`], and only the command line draws.
 
+mod units;
+
+pub use units::{bytes, count, duration};
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the library tells.

@@ -38,6 +38,15 @@ pub struct Member {
 pub struct Archive {
     path: PathBuf,
     members: Vec<Member>,
+    /// Written by this program: what is stored in it does not shrink when deflated.
+    is_final: bool,
+}
+
+impl Member {
+    /// Where its packed bytes start in the archive.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
 }
 
 impl Archive {
@@ -46,7 +55,7 @@ impl Archive {
     /// # Errors
     /// When the file is no zip, is encrypted, uses another method than stored or deflate, names a path that leaves its
     /// root or one path twice, or is unreasonably large.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, is_final: bool) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("read", path, &e))?;
         let bad = |what: String| Error::failed(format!("`{}` cannot be used: {what}", path.display()));
         let mut zip = ::zip::ZipArchive::new(BufReader::new(file)).map_err(|e| bad(e.to_string()))?;
@@ -91,7 +100,7 @@ impl Archive {
         if let Some(twice) = members.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(bad(format!("`{}` is in it twice", twice[0].path)));
         }
-        Ok(Self { path: path.to_owned(), members })
+        Ok(Self { path: path.to_owned(), members, is_final })
     }
 
     /// Inflates every member and compares its CRC and length with the directory.
@@ -124,6 +133,11 @@ impl Archive {
 
     fn damaged(&self, member: &Member, what: &str) -> Error {
         Error::failed(format!("`{}` is damaged at `{}`", self.path.display(), member.path)).because(what)
+    }
+
+    /// Whether its members are packed as well as this program would pack them.
+    pub fn is_final(&self) -> bool {
+        self.is_final
     }
 
     /// Where it is.

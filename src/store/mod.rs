@@ -51,6 +51,11 @@ impl Form {
             Self::Built => "built",
         }
     }
+
+    /// Whether the store holds it as this program wrote it.
+    const fn is_final(self) -> bool {
+        !matches!(self, Self::Zip)
+    }
 }
 
 /// The content store in one folder.
@@ -103,7 +108,7 @@ impl Store {
             self.forget(&path);
             return Ok(None);
         }
-        match Archive::open(&path) {
+        match Archive::open(&path, form.is_final()) {
             Ok(archive) => Ok(Some(self.keep_open(path, archive))),
             Err(_) => {
                 self.forget(&path);
@@ -141,18 +146,18 @@ impl Store {
             Form::Built => {
                 let mut out = AtomicFile::create(&slot)?;
                 std::io::Write::flush(&mut downloaded).map_err(|e| Error::io("write", downloaded.path(), &e))?;
-                ingest::zip_to_zip(&Archive::open(downloaded.path())?, label, &mut out)?;
+                ingest::zip_to_zip(&Archive::open(downloaded.path(), false)?, label, &mut out)?;
                 out
             }
         };
         // Checked before it gets its name: what has a name in the store has been proven.
-        let archive = Archive::open(finished.path()).and_then(|archive| archive.verify());
+        let archive = Archive::open(finished.path(), false).and_then(|archive| archive.verify());
         archive.map_err(|e| e.context(label))?;
         let mut file = finished.file().try_clone().map_err(|e| Error::io("read", finished.path(), &e))?;
         let actual = hash_file(&mut file, Algorithm::Sha256).map_err(|e| Error::io("read", finished.path(), &e))?;
         finished.commit()?;
         fsio::write_atomic(&slot.with_extension("sha256"), format!("{}\n", actual.hex()).as_bytes())?;
-        let archive = Archive::open(&slot)?;
+        let archive = Archive::open(&slot, form.is_final())?;
         Ok(self.keep_open(slot, archive))
     }
 

@@ -3,6 +3,7 @@
 //! A tree is built by walking a folder ([`walk`]), by a resolver, or from an archive of the store; stages add, move or
 //! drop entries. Nothing is read until it is packed or a rule must look: an [`Entry`] says where its bytes are.
 
+mod assemble;
 mod path;
 pub mod walk;
 
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use assemble::Assembly;
 pub use path::{ArchivePath, PathProblem};
 
 use crate::error::Result;
