@@ -4,6 +4,7 @@
 //! are fetched into the store and packages are assembled from them; nothing is installed. Where something must be built,
 //! the ecosystem's own tool builds it.
 
+pub mod files;
 pub mod node;
 pub mod python;
 pub mod rust;
@@ -58,6 +59,9 @@ pub struct Package {
     pub tree: Tree,
 }
 
+/// What a manifest leaves out, by archive path: `Some(rule)` names the rule that drops it.
+pub type ApplicationFilter = Box<dyn Fn(&str) -> Option<&'static str> + Send + Sync>;
+
 /// What is packed of the function's own folder.
 #[derive(Default)]
 pub enum Application {
@@ -65,8 +69,8 @@ pub enum Application {
     Folder {
         /// Names of folders that the packages replace.
         replaced: &'static [&'static str],
-        /// What the manifest leaves out: `Some(rule)` drops a path.
-        filter: Option<Box<dyn Fn(&str) -> Option<&'static str> + Send + Sync>>,
+        /// What the manifest leaves out.
+        filter: Option<ApplicationFilter>,
     },
     /// Nothing of it: what is built is all there is (and what `include` names).
     #[default]
@@ -101,4 +105,9 @@ pub trait Resolver: Sync {
     /// Resolves all functions that are this resolver's, at once, so that what they share is done once. One answer per
     /// request, in their order.
     fn resolve(&self, requests: &[Request<'_>], context: &Context<'_>) -> Vec<Result<Resolution>>;
+}
+
+/// Every resolver, in the order in which they are asked whether a function is theirs.
+pub fn resolvers() -> Vec<Box<dyn Resolver>> {
+    vec![Box::new(files::Files)]
 }

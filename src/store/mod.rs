@@ -29,6 +29,7 @@ pub use fetch::{Fetcher, Remote};
 
 use crate::error::{Error, Result};
 use crate::fsio::{self, AtomicFile};
+pub use crate::pack::zip::Method;
 
 const ARCHIVES: &str = "archives-v1";
 

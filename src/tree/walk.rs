@@ -85,6 +85,8 @@ pub struct Options<'a> {
     pub replaced: &'a [&'a str],
     /// What the resolver leaves out.
     pub filter: Option<&'a Filter<'a>>,
+    /// Nothing of the folder itself, only what is included.
+    pub only_include: bool,
 }
 
 /// What was decided about a path.
@@ -117,7 +119,9 @@ pub struct Walked {
 pub fn walk(options: &Options<'_>) -> Result<Walked> {
     fs::read_dir(options.root).map_err(|e| Error::io("read the folder", options.root, &e))?;
     let mut walker = Walker::new(options)?;
-    walker.folder(options.root, "", 0);
+    if !options.only_include {
+        walker.folder(options.root, "", 0);
+    }
     for include in options.include {
         walker.include(include)?;
     }

@@ -41,6 +41,7 @@ impl Folder {
             include: &include,
             replaced: &["node_modules"],
             filter: None,
+            only_include: false,
         };
         walk(&options).unwrap()
     }
@@ -132,6 +133,7 @@ fn include_brings_files_in_and_back_but_not_from_outside() {
         include: &include,
         replaced: &[],
         filter: None,
+        only_include: false,
     };
     assert!(walk(&options).unwrap_err().to_string().contains("outside the project"));
 }

@@ -1,0 +1,229 @@
+//! What may be typed, and what it means once the environment is taken in.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::error::{Error, Result};
+use crate::lambda::{Architecture, Date};
+use crate::pipeline::Options;
+use crate::project::{Project, Selection};
+
+/// Packs code of any language into what AWS Lambda accepts: no Docker, no framework.
+#[derive(Debug, Parser)]
+#[command(name = "cargo lambda-pack", bin_name = "cargo lambda-pack", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// `build` when no subcommand is named.
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Resolve, check and pack; write the zips and manifest.json into the output folder
+    Build(BuildArgs),
+    /// Decide everything and pack nothing: functions, packages, sizes, what each rule left out and why
+    Plan(PlanArgs),
+    /// Write a commented lambda-pack.toml from what is detected
+    Init(InitArgs),
+    /// The content store
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+
+    /// Only say what would be packed, as `plan` does
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProjectArgs {
+    /// A function's folder, a Cargo workspace, or a folder at or below a lambda-pack.toml
+    #[arg(default_value = ".", hide_default_value = true)]
+    pub(crate) path: PathBuf,
+
+    /// Use this config file instead of the nearest lambda-pack.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Only this function (repeatable)
+    #[arg(long = "function", value_name = "NAME")]
+    pub(crate) functions: Vec<String>,
+
+    /// Runtime identifier, such as python3.13
+    #[arg(long, value_name = "ID")]
+    pub(crate) runtime: Option<String>,
+
+    /// Handler, such as app.handler
+    #[arg(long, value_name = "H")]
+    pub(crate) handler: Option<String>,
+
+    /// Architecture of the function
+    #[arg(long, value_name = "ARCH", value_parser = ["x86_64", "arm64"])]
+    pub(crate) arch: Option<String>,
+
+    /// Where artifacts go [default: target/lambda-pack beside the config, or beside PATH]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out_dir: Option<PathBuf>,
+
+    /// What stdout gets
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+
+    /// Do not use the network
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    /// Lock files must exist, agree with their manifests, and stay as they are
+    #[arg(long)]
+    pub(crate) locked: bool,
+
+    /// How many threads work at once [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+
+    /// Use nothing that an earlier run has kept
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct OutputArgs {
+    /// Only errors and warnings
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say more: what was kept and dropped, and why
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// When to use colours
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A summary for people
+    Text,
+    /// One JSON document: the manifest
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where to look, and where lambda-pack.toml goes
+    #[arg(default_value = ".", hide_default_value = true)]
+    pub(crate) path: PathBuf,
+
+    /// Replace a lambda-pack.toml that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Print where the store is
+    Dir,
+    /// Print how large the store is, in bytes
+    Size {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Delete what has not been used for a while
+    Prune {
+        /// Delete what has not been used for so many days
+        #[arg(long, default_value_t = 30, value_name = "N")]
+        days: u16,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+impl ProjectArgs {
+    /// What the project is asked for.
+    pub(crate) fn selection(&self) -> Result<Selection> {
+        if !self.path.exists() {
+            return Err(missing(&self.path));
+        }
+        Ok(Selection {
+            path: absolute(&self.path)?,
+            config: self.config.as_deref().map(absolute).transpose()?,
+            functions: self.functions.clone(),
+            runtime: self.runtime.clone(),
+            handler: self.handler.clone(),
+            architecture: self.arch.as_deref().and_then(Architecture::parse),
+        })
+    }
+
+    /// How to work on a project.
+    pub(crate) fn options(&self, project: &Project) -> Result<Options> {
+        Ok(Options {
+            out_dir: self.out_dir.as_deref().map_or_else(|| Ok(project.default_out_dir.clone()), absolute)?,
+            offline: self.offline,
+            locked: self.locked,
+            today: today()?,
+        })
+    }
+}
+
+/// PATH does not exist; perhaps a subcommand was meant.
+fn missing(path: &Path) -> Error {
+    let error = Error::config(format!("`{}` does not exist", path.display()));
+    let typed = path.to_string_lossy();
+    let commands = Cli::command();
+    let near =
+        commands.get_subcommands().map(clap::Command::get_name).find(|name| strsim::osa_distance(name, &typed) <= 2);
+    match near {
+        Some(name) => error.hint(format!("did you mean the subcommand `{name}`?")),
+        None => error.hint("PATH is a function's folder, a Cargo workspace, or a folder with a lambda-pack.toml"),
+    }
+}
+
+/// Today, or the day that `LAMBDA_PACK_TODAY` names (so that what was said on a day can be said again).
+fn today() -> Result<Date> {
+    match std::env::var("LAMBDA_PACK_TODAY") {
+        Ok(text) if !text.is_empty() => {
+            text.parse().map_err(|e: String| Error::config(format!("LAMBDA_PACK_TODAY: {e}")))
+        }
+        _ => Ok(Date::today()),
+    }
+}
+
+/// An absolute path without `.` and `..`.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, &e))?;
+    Ok(crate::fsio::normalize(&absolute, Path::new("")))
+}

@@ -1,0 +1,126 @@
+//! The one module that writes to the terminal's streams, and how errors and findings look there.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write};
+
+use super::Exit;
+use super::args::{Color, OutputArgs};
+use crate::error::Kind;
+use crate::finding::{Finding, Level};
+use crate::pipeline::Failures;
+
+/// Colours, or none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    on: bool,
+}
+
+impl Style {
+    pub(super) fn of(output: OutputArgs, stream: &dyn IsTerminalStream) -> Self {
+        let on = match output.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                let asked_not_to = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+                let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+                stream.is_a_terminal() && !asked_not_to && !dumb
+            }
+        };
+        Self { on }
+    }
+
+    pub(super) fn stderr(output: OutputArgs) -> Self {
+        Self::of(output, &std::io::stderr())
+    }
+
+    pub(super) fn stdout(output: OutputArgs) -> Self {
+        Self::of(output, &std::io::stdout())
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    pub(super) fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub(super) fn red(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    fn level(self, level: Level, text: &str) -> String {
+        self.paint(
+            match level {
+                Level::Error => "1;31",
+                Level::Warning => "1;33",
+                Level::Note => "1;36",
+            },
+            text,
+        )
+    }
+}
+
+/// Lets tests and both streams answer the one question.
+pub(super) trait IsTerminalStream {
+    fn is_a_terminal(&self) -> bool;
+}
+
+impl<T: IsTerminal> IsTerminalStream for T {
+    fn is_a_terminal(&self) -> bool {
+        self.is_terminal()
+    }
+}
+
+/// Writes data to stdout. Whoever closed the pipe has read enough.
+pub(super) fn stdout(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes words to stderr.
+pub(super) fn stderr(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Says what stopped the work, and gives the exit code for it.
+pub(super) fn failures(failures: &Failures, output: OutputArgs) -> Exit {
+    let style = Style::stderr(output);
+    let mut text = String::new();
+    for error in &failures.0 {
+        let _ = writeln!(text, "{}: {error}", style.level(Level::Error, "error"));
+        for hint in error.hints() {
+            let _ = writeln!(text, "  {}: {hint}", style.bold("hint"));
+        }
+    }
+    stderr(&text);
+    match failures.kind() {
+        Kind::Config => Exit::Config,
+        Kind::Failed => Exit::Failed,
+    }
+}
+
+/// Says what the rules found; notes only when asked for.
+pub(super) fn findings(findings: &[Finding], output: OutputArgs) {
+    let style = Style::stderr(output);
+    let least = if output.verbose > 0 { Level::Note } else { Level::Warning };
+    let mut text = String::new();
+    for finding in findings.iter().filter(|f| f.level >= least) {
+        let label = format!("{}[{}]", finding.level, finding.rule);
+        let _ = write!(text, "{}", style.level(finding.level, &label));
+        for place in [&finding.function, &finding.path].into_iter().flatten() {
+            let _ = write!(text, " {place}:");
+        }
+        let _ = writeln!(text, " {}", finding.message);
+        let _ = writeln!(text, "  {}: {}", style.bold("hint"), finding.hint);
+    }
+    stderr(&text);
+}

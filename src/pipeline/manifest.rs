@@ -1,0 +1,184 @@
+//! `manifest.json`: what was packed, for scripts. Everything in it is deterministic but the timings and what the rules say
+//! of runtimes' dates.
+
+use serde::Serialize;
+
+use super::{Plan, PlannedFunction, Timings};
+use crate::finding::Finding;
+use crate::lambda::{Architecture, ZIP_DIRECT_LIMIT};
+use crate::pack::Artifact;
+
+/// Who wrote the manifest.
+pub const GENERATOR: &str = concat!("cargo-lambda-pack ", env!("CARGO_PKG_VERSION"));
+
+/// The whole document.
+#[derive(Debug, Clone, Serialize)]
+pub struct Manifest {
+    /// Version of this document's shape.
+    pub schema: u32,
+    /// Program and version.
+    pub generator: &'static str,
+    /// Functions in the order of their names.
+    pub functions: Vec<ManifestFunction>,
+    /// Layers; empty while functions stand alone.
+    pub layers: Vec<serde_json::Value>,
+    /// What the rules found.
+    pub findings: Vec<Finding>,
+    /// Milliseconds of each stage.
+    pub timings_ms: TimingsMs,
+}
+
+/// One function.
+#[derive(Debug, Clone, Serialize)]
+pub struct ManifestFunction {
+    /// Its name.
+    pub name: String,
+    /// `Zip`.
+    pub package_type: &'static str,
+    /// Lambda's identifier.
+    pub runtime: String,
+    /// `x86_64` or `arm64`.
+    pub architecture: Architecture,
+    /// The handler, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handler: Option<String>,
+    /// The zip; absent when Lambda would refuse it, and in a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<Artifact>,
+    /// What the zip will have, about. Only in a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_zip_bytes: Option<u64>,
+    /// Names of layers, in order.
+    pub layers: Vec<String>,
+    /// Function and layers unpacked, in bytes.
+    pub unzipped_total_bytes: u64,
+    /// How it gets to Lambda; absent without an artifact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Upload>,
+    /// What decided the packages.
+    pub resolved_by: String,
+    /// Packages in the order of their names.
+    pub packages: Vec<ManifestPackage>,
+}
+
+/// How a zip gets to Lambda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Upload {
+    /// With the request.
+    Direct,
+    /// Through S3.
+    S3,
+}
+
+impl Upload {
+    /// What the size of a zip decides.
+    pub fn of(bytes: u64) -> Self {
+        if bytes < ZIP_DIRECT_LIMIT { Self::Direct } else { Self::S3 }
+    }
+}
+
+/// A package in a function.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ManifestPackage {
+    /// Its name in its registry.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its unpacked bytes.
+    pub bytes: u64,
+    /// The layer that it is in, or `function`.
+    #[serde(rename = "in")]
+    pub place: String,
+}
+
+/// Milliseconds of each stage.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct TimingsMs {
+    resolve: u64,
+    split: u64,
+    check: u64,
+    pack: u64,
+    upload: u64,
+    total: u64,
+}
+
+impl From<Timings> for TimingsMs {
+    fn from(timings: Timings) -> Self {
+        let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            resolve: ms(timings.resolve),
+            split: 0,
+            check: ms(timings.check),
+            pack: ms(timings.pack),
+            upload: 0,
+            total: ms(timings.total),
+        }
+    }
+}
+
+impl Manifest {
+    /// Of a plan and, for each of its functions, the zip that was packed.
+    pub fn new(plan: &Plan, artifacts: &[Option<Artifact>]) -> Self {
+        let functions = plan
+            .functions
+            .iter()
+            .enumerate()
+            .map(|(i, function)| {
+                let artifact = artifacts.get(i).cloned().flatten();
+                let upload = artifact.as_ref().map(|a| Upload::of(a.bytes));
+                ManifestFunction { artifact, upload, ..describe(function) }
+            })
+            .collect();
+        Self {
+            schema: 1,
+            generator: GENERATOR,
+            functions,
+            layers: Vec::new(),
+            findings: plan.findings.clone(),
+            timings_ms: plan.timings.into(),
+        }
+    }
+
+    /// Of a plan that is not packed: sizes of zips are estimates.
+    pub fn of_plan(plan: &Plan) -> Self {
+        let mut manifest = Self::new(plan, &[]);
+        for (described, function) in manifest.functions.iter_mut().zip(&plan.functions) {
+            described.estimated_zip_bytes = Some(function.estimated_zip_bytes());
+        }
+        manifest
+    }
+
+    /// Indented JSON with a line break at the end.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).map(|json| json + "\n").unwrap_or_default()
+    }
+}
+
+fn describe(function: &PlannedFunction) -> ManifestFunction {
+    let mut packages: Vec<ManifestPackage> = function
+        .packages
+        .iter()
+        .map(|p| ManifestPackage {
+            name: p.name.clone(),
+            version: p.version.clone(),
+            bytes: p.bytes,
+            place: "function".to_owned(),
+        })
+        .collect();
+    packages.sort();
+    ManifestFunction {
+        name: function.spec.name.clone(),
+        package_type: "Zip",
+        runtime: function.spec.runtime.clone(),
+        architecture: function.spec.architecture,
+        handler: function.handler.clone(),
+        artifact: None,
+        estimated_zip_bytes: None,
+        layers: Vec::new(),
+        unzipped_total_bytes: function.tree.bytes(),
+        upload: None,
+        resolved_by: function.resolved_by.clone(),
+        packages,
+    }
+}

@@ -1,0 +1,94 @@
+//! The pipeline in one place: project → resolve → check → pack → report.
+//!
+//! [`plan`] decides everything and packs nothing; [`build`] packs what a plan says. Both give plain values that the command
+//! line prints.
+
+mod build;
+mod manifest;
+mod plan;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use build::build;
+pub use manifest::{GENERATOR, Manifest, ManifestFunction, ManifestPackage, Upload};
+pub use plan::{Plan, PlannedFunction, PlannedPackage, plan};
+
+use crate::error::{Error, Kind};
+use crate::lambda::Date;
+use crate::report::Reporter;
+use crate::store::Store;
+
+/// How to work.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where artifacts go. Absolute.
+    pub out_dir: PathBuf,
+    /// No network.
+    pub offline: bool,
+    /// Lock files must exist and agree.
+    pub locked: bool,
+    /// The day that lifecycle dates are compared with.
+    pub today: Date,
+}
+
+/// What a run works with.
+#[derive(Clone, Copy)]
+pub struct Session<'a> {
+    /// How to work.
+    pub options: &'a Options,
+    /// The content store.
+    pub store: &'a Store,
+    /// Hears what happens.
+    pub reporter: &'a dyn Reporter,
+}
+
+/// Everything that stopped the work, so that it can be mended in one go.
+#[derive(Debug)]
+pub struct Failures(pub Vec<Error>);
+
+impl Failures {
+    /// Who has to act: the config is wrong as soon as one error says so.
+    pub fn kind(&self) -> Kind {
+        if self.0.iter().any(|e| e.kind() == Kind::Config) { Kind::Config } else { Kind::Failed }
+    }
+}
+
+impl From<Error> for Failures {
+    fn from(error: Error) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if i == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failures {}
+
+/// How long each stage took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timings {
+    /// Dependencies and what had to be built.
+    pub resolve: Duration,
+    /// Rules, and walking the functions' folders.
+    pub check: Duration,
+    /// Deflating and writing.
+    pub pack: Duration,
+    /// From beginning to end.
+    pub total: Duration,
+}
+
+/// Adds the time that `work` takes to `slot`.
+fn timed<T>(slot: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let value = work();
+    *slot += start.elapsed();
+    value
+}

@@ -1,0 +1,295 @@
+//! Decides what is packed: runtimes, handlers, packages, trees, findings.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::{Failures, Session, Timings, timed};
+use crate::check::{self, Subject};
+use crate::error::{Error, Result};
+use crate::finding::{Finding, Level, Rule};
+use crate::lambda::{Family, Runtime};
+use crate::project::{self, FunctionSpec, Project};
+use crate::report::{Task, Unit};
+use crate::resolve::{self, Application, Context, Request, Resolution};
+use crate::store::{Fetcher, Method, Store};
+use crate::tree::walk::{self, Decision, Walked};
+use crate::tree::{Assembly, Entry, Source, Tree};
+
+/// What would be packed.
+#[derive(Debug)]
+pub struct Plan {
+    /// Functions in the order of their names.
+    pub functions: Vec<PlannedFunction>,
+    /// What the rules found, at the levels that the config wants.
+    pub findings: Vec<Finding>,
+    /// How long it took.
+    pub timings: Timings,
+}
+
+impl Plan {
+    /// Whether Lambda would refuse this function.
+    pub fn is_refused(&self, function: &str) -> bool {
+        self.findings.iter().any(|f| f.level == Level::Error && f.function.as_deref() == Some(function))
+    }
+}
+
+/// One function of a plan.
+#[derive(Debug)]
+pub struct PlannedFunction {
+    /// What the project says of it.
+    pub spec: FunctionSpec,
+    /// The handler, written or found by convention.
+    pub handler: Option<String>,
+    /// What would be in the zip.
+    pub tree: Tree,
+    /// Packages in it.
+    pub packages: Vec<PlannedPackage>,
+    /// What was decided about each path of the function's folder.
+    pub decisions: Vec<Decision>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// What decided the packages.
+    pub resolved_by: String,
+}
+
+impl PlannedFunction {
+    /// What the zip will have, about: what is copied is known, what is to be deflated is guessed at a third.
+    pub fn estimated_zip_bytes(&self) -> u64 {
+        const HEADERS: u64 = 46 + 30;
+        let packed = |entry: &Entry| match entry {
+            Entry::File { source: Source::Member(archive, index), .. }
+                if archive.members()[*index].method == Method::Deflated =>
+            {
+                archive.members()[*index].compressed_size
+            }
+            other => other.size() / 3,
+        };
+        self.tree.iter().map(|(path, entry)| packed(entry) + HEADERS + 2 * path.as_str().len() as u64).sum()
+    }
+}
+
+/// A package of a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedPackage {
+    /// Its name in its registry.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its unpacked bytes.
+    pub bytes: u64,
+}
+
+/// Decides everything, packs nothing.
+///
+/// # Errors
+/// Everything that stopped a function from being resolved. What Lambda would refuse is not an error but a finding.
+pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
+    let start = Instant::now();
+    let mut timings = Timings::default();
+    let mut findings = Vec::new();
+    let skip = skipped_folders(session);
+
+    let mut drafts: Vec<Draft<'_>> =
+        project.functions.iter().map(|spec| Draft::new(spec, session, &mut findings)).collect();
+    timed(&mut timings.resolve, || resolve_all(&mut drafts, project, &skip, session))?;
+    let functions = timed(&mut timings.check, || {
+        let task = Task::begin(session.reporter, "Checking", Some(drafts.len() as u64), Unit::Items);
+        let mut functions = Vec::new();
+        let mut failures = Vec::new();
+        for draft in drafts {
+            match draft.finish(project, &skip, session, &mut findings) {
+                Ok(function) => functions.push(function),
+                Err(error) => failures.push(error),
+            }
+            task.advance(1);
+        }
+        if failures.is_empty() { Ok(functions) } else { Err(Failures(failures)) }
+    })?;
+    timings.total = start.elapsed();
+    Ok(Plan { functions, findings: project.checks.apply(findings), timings })
+}
+
+/// Folders that are never part of a package.
+fn skipped_folders(session: Session<'_>) -> Vec<PathBuf> {
+    vec![session.options.out_dir.clone(), Store::root(session.store).to_owned()]
+}
+
+/// A function on its way through the stages.
+struct Draft<'a> {
+    spec: &'a FunctionSpec,
+    runtime: Option<&'static Runtime>,
+    handler: Option<String>,
+    resolution: Option<Resolution>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(spec: &'a FunctionSpec, session: Session<'_>, findings: &mut Vec<Finding>) -> Self {
+        let (runtime, found) = check::check_runtime(&spec.runtime, spec.architecture, session.options.today);
+        findings.extend(found.into_iter().map(|f| f.function(&spec.name)));
+        let handler = match (&spec.handler, runtime) {
+            (Some(handler), _) => Some(handler.clone()),
+            (None, Some(runtime)) => match find_handler(spec, runtime) {
+                Ok(handler) => Some(handler),
+                Err(finding) => {
+                    findings.push(finding.function(&spec.name));
+                    None
+                }
+            },
+            (None, None) => None,
+        };
+        Self { spec, runtime, handler, resolution: None }
+    }
+
+    fn request<'r>(&self, project: &'r Project, skip: &'r [PathBuf]) -> Option<Request<'r>>
+    where
+        'a: 'r,
+    {
+        let runtime = self.runtime?;
+        Some(Request {
+            function: self.spec,
+            runtime,
+            architecture: self.spec.architecture,
+            project_root: &project.root,
+            skip,
+        })
+    }
+
+    fn finish(
+        self,
+        project: &Project,
+        skip: &[PathBuf],
+        session: Session<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<PlannedFunction> {
+        let spec = self.spec;
+        let (Some(runtime), Some(mut resolution)) = (self.runtime, self.resolution) else {
+            return Ok(PlannedFunction {
+                spec: spec.clone(),
+                handler: self.handler,
+                tree: Tree::new(),
+                packages: Vec::new(),
+                decisions: Vec::new(),
+                notes: Vec::new(),
+                resolved_by: String::new(),
+            });
+        };
+        let walked = walk_application(spec, &resolution.application, project, skip)
+            .map_err(|e| e.context(format!("function `{}`", spec.name)))?;
+        let mut assembly = Assembly::default();
+        for package in &resolution.packages {
+            assembly.add(format!("{} {}", package.name, package.version), &package.tree);
+        }
+        assembly.add("the function's own files", &walked.tree);
+        assembly.add("what was built", &resolution.built);
+        let (tree, met) = assembly.finish();
+        let subject = Subject {
+            runtime,
+            handler: self.handler.as_deref(),
+            tree: &tree,
+            packages: &resolution.packages,
+            environment: &spec.environment,
+            today: session.options.today,
+        };
+        let found = [walked.findings, met, std::mem::take(&mut resolution.findings), check::check(&subject)];
+        findings.extend(found.into_iter().flatten().map(|f| f.function(&spec.name)));
+        let packages = resolution
+            .packages
+            .iter()
+            .map(|p| PlannedPackage { name: p.name.clone(), version: p.version.clone(), bytes: p.tree.bytes() })
+            .collect();
+        Ok(PlannedFunction {
+            spec: spec.clone(),
+            handler: self.handler,
+            tree,
+            packages,
+            decisions: walked.decisions,
+            notes: resolution.notes,
+            resolved_by: resolution.resolved_by,
+        })
+    }
+}
+
+fn find_handler(spec: &FunctionSpec, runtime: &Runtime) -> Result<String, Finding> {
+    if runtime.family == Family::Provided {
+        return Ok("bootstrap".to_owned());
+    }
+    project::find_handler(runtime.family, &spec.path).map_err(|looked_for| {
+        let looked = if looked_for.is_empty() {
+            format!("{} has no convention for it", runtime.id)
+        } else {
+            format!("looked for {}", looked_for.join(", "))
+        };
+        Finding::new(
+            Rule::HandlerNotFound,
+            format!("no handler is named, and none was found in `{}`: {looked}", spec.path.display()),
+            "name it with `handler = \"…\"` in lambda-pack.toml, or with `--handler`",
+        )
+    })
+}
+
+fn walk_application(
+    spec: &FunctionSpec,
+    application: &Application,
+    project: &Project,
+    skip: &[PathBuf],
+) -> Result<Walked> {
+    let (replaced, filter, only_include): (&[&str], _, bool) = match application {
+        Application::Folder { replaced, filter } => (replaced, filter.as_deref(), false),
+        Application::Nothing => (&[], None, true),
+    };
+    let filter = filter.map(|f| f as &walk::Filter<'_>);
+    walk::walk(&walk::Options {
+        root: &spec.path,
+        project_root: &project.root,
+        skip,
+        exclude: &spec.exclude,
+        include: &spec.include,
+        replaced,
+        filter,
+        only_include,
+    })
+}
+
+/// Hands each function to the resolver that claims it, all functions of a resolver at once.
+fn resolve_all(
+    drafts: &mut [Draft<'_>],
+    project: &Project,
+    skip: &[PathBuf],
+    session: Session<'_>,
+) -> Result<(), Failures> {
+    let fetcher = Fetcher::new(session.store, session.options.offline, session.reporter);
+    let context = Context {
+        store: session.store,
+        fetcher: &fetcher,
+        reporter: session.reporter,
+        offline: session.options.offline,
+        locked: session.options.locked,
+    };
+    let mut failures = Vec::new();
+    let resolvers = resolve::resolvers();
+    let mut claimed: Vec<Vec<usize>> = vec![Vec::new(); resolvers.len()];
+    for (index, draft) in drafts.iter().enumerate() {
+        let Some(request) = draft.request(project, skip) else { continue };
+        match resolvers.iter().position(|r| r.claims(&request).is_some()) {
+            Some(resolver) => claimed[resolver].push(index),
+            None => failures.push(Error::config(format!(
+                "nothing knows how to pack function `{}` ({})",
+                draft.spec.name, draft.spec.runtime
+            ))),
+        }
+    }
+    for (resolver, indices) in resolvers.iter().zip(&claimed) {
+        let requests: Vec<Request<'_>> = indices.iter().filter_map(|i| drafts[*i].request(project, skip)).collect();
+        if requests.is_empty() {
+            continue;
+        }
+        let answers = resolver.resolve(&requests, &context);
+        for (index, answer) in indices.iter().zip(answers) {
+            match answer {
+                Ok(resolution) => drafts[*index].resolution = Some(resolution),
+                Err(error) => failures.push(error.context(format!("function `{}`", drafts[*index].spec.name))),
+            }
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
+}

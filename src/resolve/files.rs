@@ -1,0 +1,68 @@
+//! Functions that need nothing resolved: what is in the folder is what is packed.
+//!
+//! A `bootstrap` that was built elsewhere, jars, a published .NET folder. A folder that holds the sources of a language
+//! that is not resolved here is refused, so that nobody ships a `pom.xml` for a function.
+
+use std::path::PathBuf;
+
+use super::{Application, Context, Request, Resolution, Resolver};
+use crate::error::{Error, Result};
+use crate::lambda::Family;
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub struct Files;
+
+/// Manifests of builds, with the command whose result can be packed.
+const SOURCES: &[(&str, &str)] = &[
+    ("pom.xml", "mvn package"),
+    ("build.gradle", "gradle build"),
+    ("build.gradle.kts", "gradle build"),
+    ("go.mod", "CGO_ENABLED=0 GOOS=linux go build -o out/bootstrap"),
+];
+
+impl Resolver for Files {
+    fn name(&self) -> &'static str {
+        "files"
+    }
+
+    fn claims(&self, request: &Request<'_>) -> Option<PathBuf> {
+        Some(request.function.path.clone())
+    }
+
+    fn resolve(&self, requests: &[Request<'_>], _context: &Context<'_>) -> Vec<Result<Resolution>> {
+        requests.iter().map(resolve_one).collect()
+    }
+}
+
+fn resolve_one(request: &Request<'_>) -> Result<Resolution> {
+    let path = &request.function.path;
+    for (manifest, command) in SOURCES {
+        if path.join(manifest).is_file() {
+            return Err(not_built(path.join(manifest), command));
+        }
+    }
+    let built_by_dotnet = std::fs::read_dir(path).ok().into_iter().flatten().flatten().map(|e| e.path());
+    if let Some(project) =
+        built_by_dotnet.filter(|p| p.extension().is_some_and(|e| e == "csproj" || e == "fsproj")).min()
+    {
+        return Err(not_built(project, "dotnet publish -c Release -o out"));
+    }
+    if matches!(request.runtime.family, Family::Ruby { .. })
+        && path.join("Gemfile").is_file()
+        && !path.join("vendor/bundle").is_dir()
+    {
+        return Err(not_built(path.join("Gemfile"), "bundle install --path vendor/bundle"));
+    }
+    Ok(Resolution {
+        application: Application::Folder { replaced: &[], filter: None },
+        resolved_by: "the folder as it is".to_owned(),
+        ..Resolution::default()
+    })
+}
+
+fn not_built(manifest: PathBuf, command: &str) -> Error {
+    Error::config("this version does not build such a project")
+        .at(manifest, None)
+        .hint(format!("build it first (`{command}`), and point `path` at the folder that holds the result"))
+}
