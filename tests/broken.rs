@@ -1,0 +1,217 @@
+//! Broken input and a hostile world: an answer that says what to do, and never half an artifact.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Project, Run, binary};
+
+const APP: &str = "def handler(event, context):\n    return 1\n";
+
+/// Bytes that do not shrink, without a source of randomness.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    })
+    .flatten()
+    .take(length)
+    .collect()
+}
+
+/// Files in the output folder but the lock.
+fn left(project: &Project) -> Vec<String> {
+    let entries = std::fs::read_dir(project.out("")).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|e| e.file_name().into_string().unwrap()).filter(|n| n != ".lambda-pack.lock").collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    std::fs::write(project.path("noise.bin"), noise(3 << 20)).unwrap();
+    std::fs::create_dir(project.path("out")).unwrap();
+    // A file system of 1 MB that only this process sees.
+    let script = "mount -t tmpfs -o size=1m tmpfs out || exit 77; \"$@\"; code=$?; ls -A out; exit $code";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_cargo-lambda-pack"), "build", "--out-dir", "out"]);
+    command.env("LAMBDA_PACK_CACHE_DIR", common::store()).env("PATH", common::path_with_tools()).current_dir(project.path(""));
+    let run = Run::of(&mut command, &project.path(""));
+    assert_ne!(run.code, 77, "a tmpfs cannot be mounted in a user namespace here: {}", run.stderr);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("No space left on device") && run.stderr.contains("hint: free some space"), "{}", run.stderr);
+    assert_eq!(run.stdout, ".lambda-pack.lock\n");
+}
+
+#[test]
+fn a_killed_build_leaves_nothing_under_a_final_name() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    std::fs::write(project.path("noise.bin"), noise(150 << 20)).unwrap();
+    let mut child = project.command(&["build"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while !left(&project).iter().any(|n| n.ends_with(".partial")) {
+        assert!(start.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none(), "no temporary file was seen");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let after = left(&project);
+    assert!(after.len() == 1 && after[0].ends_with(".partial"), "{after:?}");
+
+    // The next build clears up, and its result is whole.
+    std::fs::remove_file(project.path("noise.bin")).unwrap();
+    project.done(&["build"]);
+    assert_eq!(left(&project), ["manifest.json", "project.zip"]);
+}
+
+#[test]
+fn an_interrupted_build_clears_up_itself() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    std::fs::write(project.path("noise.bin"), noise(150 << 20)).unwrap();
+    let mut child = project.command(&["build"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !left(&project).iter().any(|n| n.ends_with(".partial")) {
+        assert!(child.try_wait().unwrap().is_none(), "no temporary file was seen");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(left(&project), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let project = Project::empty();
+    project.write("app.py", APP).write("locked/x.txt", "").write("secret.txt", "");
+    let mode = |path: &str, mode| std::fs::set_permissions(project.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    mode("locked", 0o000);
+    mode("secret.txt", 0o000);
+    // Root may read anything unless it gives that up.
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_cargo-lambda-pack"), "build"]);
+    let me = common::tool("id", &["-u".as_ref()], "apt-get install coreutils");
+    if me.trim() != "0" {
+        command = binary();
+        command.arg("build");
+    }
+    command.env("LAMBDA_PACK_CACHE_DIR", common::store()).current_dir(project.path(""));
+    let run = Run::of(&mut command, &project.path(""));
+    mode("locked", 0o755);
+    assert_eq!(run.code, 3, "{}", run.transcript());
+    for path in ["locked", "secret.txt"] {
+        assert!(run.stderr.contains(&format!("error[path-unreadable] project: [PROJECT]/{path}: cannot be read: Permission denied")), "{}", run.stderr);
+    }
+    assert_eq!(left(&project), ["manifest.json"]);
+}
+
+#[test]
+fn a_link_that_leaves_the_project_is_refused() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    std::os::unix::fs::symlink("/etc/hostname", project.path("host")).unwrap();
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 3);
+    assert!(run.stderr.contains("error[symlink-escapes] project: host: the link leads to `/etc/hostname`"), "{}", run.stderr);
+}
+
+#[test]
+fn syntax_errors_name_file_line_and_column() {
+    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        ("config", &[("app.py", APP), ("lambda-pack.toml", "[functions.a]\npath = \n")], "lambda-pack.toml:2:"),
+        ("package.json", &[("index.js", "exports.handler = 1"), ("package.json", "{\n  \"name\": \"x\",\n  oops\n}")], "package.json:3:"),
+        ("npm's lock", &[("index.js", "exports.handler = 1"), ("package.json", "{\"dependencies\": {\"a\": \"1\"}}"), ("package-lock.json", "{\n\"lockfileVersion\": 3,\n[")], "package-lock.json:3:"),
+        ("pyproject", &[("app.py", APP), ("pyproject.toml", "[project]\nname = \"x\"\ndependencies = [\n  \"a\"\n  \"b\"\n]\n")], "pyproject.toml:5:"),
+        ("uv's lock", &[("app.py", APP), ("pyproject.toml", "[project]\nname = \"x\"\nversion = \"1\"\n"), ("uv.lock", "version = 1\n[[package]\n")], "uv.lock:2:"),
+        ("requirements", &[("app.py", APP), ("requirements.txt", "requests\n\n===oops\n")], "requirements.txt"),
+        ("Cargo.toml", &[("Cargo.toml", "[package]\nname = \"x\"\nversion = \n"), ("src/main.rs", "fn main() {}")], "Cargo.toml"),
+    ];
+    for (what, files, place) in cases {
+        let project = Project::empty();
+        for (path, text) in *files {
+            project.write(path, text);
+        }
+        let run = project.run(&["build"]);
+        assert!(run.code == 2 || run.code == 1, "{what}: {}", run.transcript());
+        assert!(run.stderr.contains(place) && run.stderr.starts_with("error:"), "{what}: {}", run.stderr);
+        assert_eq!(left(&project), Vec::<String>::new(), "{what}");
+    }
+}
+
+#[test]
+fn a_version_that_does_not_exist_is_named() {
+    let python = Project::empty();
+    python.write("app.py", APP).write("requirements.txt", "requests==999.0\n");
+    let run = python.run(&["build"]);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("requests==999.0"), "{}", run.stderr);
+
+    let node = Project::empty();
+    node.write("index.js", "exports.handler = 1").write("package.json", r#"{"dependencies": {"is-number": "999.0.0"}}"#);
+    let run = node.run(&["build"]);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("is-number") && run.stderr.contains("999.0.0"), "{}", run.stderr);
+}
+
+#[test]
+fn missing_tools_are_named_with_what_installs_them() {
+    let nothing = tempfile::tempdir().unwrap();
+    let without_tools = |project: &Project| {
+        let mut command = project.command(&["build"]);
+        command.env("PATH", nothing.path()).env_remove("CARGO");
+        Run::of(&mut command, &project.path(""))
+    };
+    let python = Project::empty();
+    python.write("app.py", APP).write("requirements.txt", "requests\n");
+    let run = without_tools(&python);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("uv") && run.stderr.contains("hint:"), "{}", run.stderr);
+
+    let node = Project::empty();
+    node.write("index.js", "exports.handler = 1").write("package.json", r#"{"dependencies": {"is-number": "7.0.0"}}"#);
+    let run = without_tools(&node);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("`npm` was not found") && run.stderr.contains("hint:"), "{}", run.stderr);
+
+    let rust = Project::copy_of("monorepo/crates/clock");
+    let run = without_tools(&rust);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("cargo") && run.stderr.contains("hint:"), "{}", run.stderr);
+}
+
+#[test]
+fn offline_says_what_is_missing() {
+    let project = Project::copy_of("monorepo/services/quote");
+    let mut command = project.command(&["build", "--offline", "--no-cache"]);
+    let run = Run::of(&mut command, &project.path(""));
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("zod 3.25.76 is not in the store, and `--offline` forbids fetching it"), "{}", run.stderr);
+    // Once it is there, no network is needed.
+    project.done(&["build"]);
+    project.done(&["build", "--offline"]);
+}
+
+#[test]
+fn a_function_that_is_too_large_names_what_takes_the_most() {
+    let project = Project::empty();
+    let code = "import numpy, pandas, pyarrow\ndef handler(event, context):\n    return pyarrow.table({'a': numpy.arange(3)}).num_rows\n";
+    let pins = "numpy==2.5.5\npandas==3.1.1\npyarrow==26.0.1\npython-dateutil==4.0.0\ntzdata==2026.6\n";
+    project.write("app.py", code).write("requirements.txt", pins);
+    let run = project.run(&["build", "--runtime", "python3.13", "--format", "json"]);
+    assert_eq!(run.code, 3, "{}", run.transcript());
+    let manifest: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let finding = manifest["findings"].as_array().unwrap().iter().find(|f| f["rule"] == "unzipped-too-large").unwrap();
+    let message = finding["message"].as_str().unwrap();
+    assert!(message.starts_with("Unzipped size must be smaller than 262144000 bytes"), "{message}");
+    assert!(message.contains("taken by pyarrow 26.0.1") && message.contains("pandas 3.1.1") && message.contains("numpy 2.5.5"), "{message}");
+    assert_eq!(left(&project), ["manifest.json"]);
+    assert!(manifest["functions"][0]["unzipped_total_bytes"].as_u64().unwrap() > 262_144_000);
+}

@@ -1,0 +1,246 @@
+//! What the end-to-end tests share: a project copied to a place of its own, the binary run on it, and readers that are not
+//! ours looking at what came out.
+#![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// A day on which the runtimes of the tests stand where the tests expect them.
+pub const TODAY: &str = "2026-11-23";
+
+/// The folder of a fixture.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// Archives are fetched once for all tests; the store is what users have too.
+pub fn store() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("store")
+}
+
+/// A project in a temporary folder.
+pub struct Project {
+    dir: tempfile::TempDir,
+}
+
+impl Project {
+    pub fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("project")).unwrap();
+        Self { dir }
+    }
+
+    /// A copy of a fixture, without what tools have left in it.
+    pub fn copy_of(name: &str) -> Self {
+        let project = Self::empty();
+        copy(&fixture(name), &project.path(""));
+        project
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        let root = self.dir.path().canonicalize().unwrap().join("project");
+        if below.is_empty() { root } else { root.join(below) }
+    }
+
+    pub fn write(&self, below: &str, text: &str) -> &Self {
+        let path = self.path(below);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    pub fn read(&self, below: &str) -> String {
+        std::fs::read_to_string(self.path(below)).unwrap()
+    }
+
+    pub fn out(&self, file: &str) -> PathBuf {
+        self.path("target/lambda-pack").join(file)
+    }
+
+    /// The command line, to be run in the project's folder.
+    pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = binary();
+        command.args(args).current_dir(self.path(""));
+        command
+    }
+
+    pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Run {
+        Run::of(&mut self.command(args), &self.path(""))
+    }
+
+    /// Runs, and expects that it is done.
+    pub fn done<S: AsRef<OsStr>>(&self, args: &[S]) -> Run {
+        let run = self.run(args);
+        assert_eq!(run.code, 0, "stdout:\n{}\nstderr:\n{}", run.stdout, run.stderr);
+        run
+    }
+
+    /// Builds into the default folder and gives the manifest.
+    pub fn build<S: AsRef<OsStr>>(&self, args: &[S]) -> Value {
+        let mut all = vec![OsStr::new("build"), OsStr::new("--format"), OsStr::new("json")];
+        all.extend(args.iter().map(AsRef::as_ref));
+        serde_json::from_str(&self.done(&all).stdout).unwrap()
+    }
+
+    /// Unpacks an artifact with `unzip` into a fresh folder.
+    pub fn unpack(&self, artifact: &str) -> Unpacked {
+        Unpacked::of(&self.out(artifact))
+    }
+}
+
+/// The binary with an environment that does not depend on the machine.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-lambda-pack"));
+    command
+        .env("LAMBDA_PACK_CACHE_DIR", store())
+        .env("LAMBDA_PACK_TODAY", TODAY)
+        .env("PATH", path_with_tools())
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("NO_COLOR")
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null());
+    command
+}
+
+/// `PATH` with the tools that `make tools` installs before the system's.
+pub fn path_with_tools() -> std::ffi::OsString {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/bin");
+    assert!(tools.join("uv").exists(), "uv is missing: run `make tools`");
+    with_path(&tools)
+}
+
+/// `PATH` with one more folder before it.
+pub fn with_path(first: &Path) -> std::ffi::OsString {
+    let rest = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(first.to_owned()).chain(std::env::split_paths(&rest))).unwrap()
+}
+
+/// What a run of the binary said. Paths of the temporary folder read `[PROJECT]`.
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn of(command: &mut Command, project: &Path) -> Self {
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| {
+            String::from_utf8(bytes.to_vec()).unwrap().replace(&project.display().to_string(), "[PROJECT]")
+        };
+        Self { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// The whole transcript, for a snapshot.
+    pub fn transcript(&self) -> String {
+        format!("exit: {}\n--- stdout\n{}--- stderr\n{}", self.code, self.stdout, self.stderr)
+    }
+}
+
+/// An artifact that `unzip` has unpacked.
+pub struct Unpacked {
+    dir: tempfile::TempDir,
+}
+
+impl Unpacked {
+    pub fn of(zip: &Path) -> Self {
+        tool("unzip", &["-tqq".as_ref(), zip.as_os_str()], "apt-get install unzip");
+        tool("python3", &["-m".as_ref(), "zipfile".as_ref(), "-t".as_ref(), zip.as_os_str()], "apt-get install python3");
+        let dir = tempfile::tempdir().unwrap();
+        tool("unzip", &["-q".as_ref(), zip.as_os_str(), "-d".as_ref(), dir.path().as_os_str()], "apt-get install unzip");
+        Self { dir }
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        if below.is_empty() { self.dir.path().to_owned() } else { self.dir.path().join(below) }
+    }
+
+    /// Paths of all files, sorted.
+    pub fn files(&self) -> Vec<String> {
+        let mut files: Vec<String> = walkdir::WalkDir::new(self.dir.path())
+            .into_iter()
+            .map(Result::unwrap)
+            .filter(|e| !e.file_type().is_dir())
+            .map(|e| e.path().strip_prefix(self.dir.path()).unwrap().to_str().unwrap().to_owned())
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+/// Runs a tool that must be there and succeed; gives its standard output.
+pub fn tool(program: &str, args: &[&OsStr], install: &str) -> String {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|e| panic!("{program} cannot be run ({e}): {install}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {}\n{}\n{stderr}", output.status, String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Copies a folder, without what tools leave behind.
+pub fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from).into_iter().filter_entry(|e| !["target", "node_modules", "__pycache__"].contains(&e.file_name().to_str().unwrap())) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            std::fs::create_dir_all(target).unwrap();
+        } else if entry.file_type().is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(entry.path()).unwrap(), target).unwrap();
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Interpreters `python3.X` on this machine that really start, as (minor, path).
+pub fn pythons() -> Vec<(u8, PathBuf)> {
+    let mut found = Vec::new();
+    for minor in 8..=15_u8 {
+        let name = format!("python3.{minor}");
+        let mut candidates: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).map(|d| d.join(&name)).collect();
+        // Interpreters that a version manager keeps beside the one it has put on PATH.
+        if let Some(home) = std::env::var_os("PYENV_ROOT") {
+            let versions = std::fs::read_dir(Path::new(&home).join("versions")).into_iter().flatten().flatten();
+            candidates.extend(versions.map(|v| v.path().join("bin").join(&name)));
+        }
+        let works = |p: &PathBuf| p.exists() && Command::new(p).arg("-c").arg("").output().is_ok_and(|o| o.status.success());
+        found.extend(candidates.into_iter().find(works).map(|p| (minor, p)));
+    }
+    assert!(!found.is_empty(), "no python3.X on PATH: apt-get install python3");
+    found
+}
+
+/// Imports a handler with nothing on its path but a folder, calls it with `event`, and gives its answer as JSON.
+pub fn call_python(python: &Path, root: &Path, handler: &str, event: &str) -> Value {
+    let (module, function) = handler.rsplit_once('.').unwrap();
+    let script = format!(
+        "import sys, json, importlib; sys.path.insert(0, {root:?}); m = importlib.import_module({module:?}.replace('/', '.')); \
+         print('ANSWER' + json.dumps(getattr(m, {function:?})(json.loads({event:?}), None)))",
+        root = root.display().to_string()
+    );
+    // -I: neither the environment nor the user's folders; -S: not even site-packages.
+    let output = Command::new(python).args(["-I", "-S", "-B", "-c", &script]).output().unwrap();
+    answer(&output)
+}
+
+/// Loads a handler with Node.js from a folder, calls it with `event`, and gives its answer.
+pub fn call_node(root: &Path, handler: &str, event: &str) -> Value {
+    let (file, export) = handler.rsplit_once('.').unwrap();
+    let found = ["js", "mjs", "cjs"].iter().map(|ext| root.join(format!("{file}.{ext}"))).find(|p| p.exists()).unwrap();
+    let script = format!(
+        "import({:?}).then(async m => {{ const h = m[{export:?}] ?? m.default[{export:?}]; console.log('ANSWER' + JSON.stringify(await h(JSON.parse({event:?})))) }})",
+        format!("file://{}", found.display())
+    );
+    let output = Command::new("node").args(["-e", &script]).current_dir(root).env_remove("NODE_PATH").output();
+    answer(&output.expect("node is missing: apt-get install nodejs"))
+}
+
+fn answer(output: &std::process::Output) -> Value {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let line = stdout.lines().find_map(|l| l.strip_prefix("ANSWER"));
+    let line = line.unwrap_or_else(|| panic!("no answer: {}\n{stdout}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
+    serde_json::from_str(line).unwrap()
+}
