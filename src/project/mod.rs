@@ -1,5 +1,60 @@
 //! From what is on disk to a [`Project`]: a config file, Cargo metadata, or detection.
+//!
+//! The first of these that there is describes the project: the file that `--config` names or the nearest
+//! `lambda-pack.toml` upwards; the `lambda-pack` table in the `metadata` of a `Cargo.toml`; the folder itself, which is
+//! one function, or a Cargo workspace of some. Whatever described them, functions end up as the same [`FunctionSpec`];
+//! nothing of what is packed is read here.
 
+mod cargo;
+mod config;
+mod detect;
+mod functions;
+mod handler;
+mod reader;
 mod spec;
+mod versions;
 
+use std::path::{Path, PathBuf};
+
+pub use handler::find_handler;
 pub use spec::{CargoBinary, FunctionSpec, Project};
+
+pub(crate) use cargo::cargo;
+pub(crate) use reader::Document;
+
+use crate::error::{Error, Result};
+use crate::fsio;
+use crate::lambda::Architecture;
+
+/// The name of the config file.
+pub const CONFIG_FILE: &str = "lambda-pack.toml";
+
+/// What the command line says about the project.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// The folder to look at. Absolute.
+    pub path: PathBuf,
+    /// The config file instead of the nearest one.
+    pub config: Option<PathBuf>,
+    /// Names of the functions wanted; empty for all.
+    pub functions: Vec<String>,
+    /// The runtime instead of what is written or detected.
+    pub runtime: Option<String>,
+    /// The handler instead of what is written or found by convention.
+    pub handler: Option<String>,
+    /// The architecture instead of what is written.
+    pub architecture: Option<Architecture>,
+}
+
+/// Reads the project.
+///
+/// # Errors
+/// When the config is wrong (with its line), nothing describes the folder, or no function is selected.
+pub fn load(selection: &Selection) -> Result<Project> {
+    let path = fsio::normalize(Path::new("/"), &selection.path);
+    if !path.is_dir() {
+        let problem = if path.exists() { "is not a folder" } else { "does not exist" };
+        return Err(Error::config(format!("`{}` {problem}", path.display())));
+    }
+    functions::Loader::new(selection, path).load()
+}

@@ -1,0 +1,300 @@
+//! The settings of `lambda-pack.toml`, and of the `lambda-pack` metadata tables of a `Cargo.toml`: what may be written, and
+//! what it means. Nothing here looks at the functions' folders.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::reader::{Document, Item, Located, Section, suggest};
+use crate::error::{Error, Position, Result};
+use crate::finding::{Level, Override, Overrides, Rule};
+use crate::fsio;
+use crate::lambda::{Architecture, FUNCTION_NAME_LENGTH};
+use crate::tree::walk::Include;
+
+/// Keys that `[defaults]` and functions share.
+const SETTINGS: &[&str] =
+    &["runtime", "handler", "architecture", "package", "layers", "base", "include", "exclude", "environment"];
+/// Keys of a function alone.
+const OF_FUNCTIONS: &[&str] = &["path", "bin"];
+
+/// What a config says.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The folder that paths are relative to, and that functions may not leave.
+    pub(crate) root: PathBuf,
+    /// Settings of every function that does not say otherwise.
+    pub(crate) defaults: Settings,
+    /// The functions in the order of the file; nothing when the config leaves them to be found.
+    pub(crate) functions: Option<Vec<Written>>,
+    /// Levels of rules.
+    pub(crate) checks: Overrides,
+    /// Where `[checks]` stands.
+    pub(crate) checks_at: Option<Position>,
+}
+
+/// A function as it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    /// Its name, and where.
+    pub(crate) name: Located<String>,
+    /// Its folder, absolute, below the root; and where the path stands.
+    pub(crate) path: Located<PathBuf>,
+    /// Its settings, the defaults applied.
+    pub(crate) settings: Settings,
+}
+
+/// What can be set for one function or for all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) runtime: Option<String>,
+    pub(crate) handler: Option<String>,
+    pub(crate) architecture: Option<Architecture>,
+    pub(crate) include: Vec<Include>,
+    pub(crate) exclude: Vec<String>,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) bin: Option<Located<String>>,
+}
+
+impl Settings {
+    /// These settings where they say something, else `defaults`. Lists and tables are joined, the defaults first.
+    pub(crate) fn over(self, defaults: &Self) -> Self {
+        let mut environment = defaults.environment.clone();
+        environment.extend(self.environment);
+        Self {
+            runtime: self.runtime.or_else(|| defaults.runtime.clone()),
+            handler: self.handler.or_else(|| defaults.handler.clone()),
+            architecture: self.architecture.or(defaults.architecture),
+            include: defaults.include.iter().cloned().chain(self.include).collect(),
+            exclude: defaults.exclude.iter().cloned().chain(self.exclude).collect(),
+            environment,
+            bin: self.bin,
+        }
+    }
+}
+
+/// Where the paths of a config lead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    /// What they are relative to.
+    pub(crate) base: &'a Path,
+    /// What they may not leave.
+    pub(crate) root: &'a Path,
+    /// Where functions are that do not say it; nothing when they have to.
+    pub(crate) default_path: Option<&'a str>,
+}
+
+impl Config {
+    /// A config that says nothing.
+    pub(crate) fn empty(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            defaults: Settings::default(),
+            functions: None,
+            checks: Overrides::default(),
+            checks_at: None,
+        }
+    }
+}
+
+/// Reads a `lambda-pack.toml`.
+pub(crate) fn from_document(document: &Document) -> Result<Config> {
+    let folder = document.folder();
+    from_section(&document.root(), &Settings::default(), &Scope { base: folder, root: folder, default_path: None })
+}
+
+/// Reads a table of that form. `defaults` are what it does not say itself.
+pub(crate) fn from_section(section: &Section<'_>, defaults: &Settings, scope: &Scope<'_>) -> Result<Config> {
+    section.only(&["defaults", "functions", "layers", "checks"])?;
+    if section.has("layers") {
+        let key = key_of(section, "layers");
+        return Err(not_built(&key, "`[layers]`")
+            .hint("share code by `include = [{ from = \"../common\", to = \"common\" }]` in each function meanwhile"));
+    }
+    let defaults = match section.section("defaults")? {
+        Some(section) => {
+            section.only(SETTINGS)?;
+            settings(&section, scope)?.over(defaults)
+        }
+        None => defaults.clone(),
+    };
+    let functions = match section.section("functions")? {
+        Some(section) => Some(functions(&section, scope, &defaults)?),
+        None => None,
+    };
+    let checks_section = section.section("checks")?;
+    let checks = checks_section.as_ref().map(checks).transpose()?.unwrap_or_default();
+    Ok(Config { root: scope.root.to_owned(), defaults, functions, checks, checks_at: checks_section.map(|s| s.at()) })
+}
+
+fn key_of(section: &Section<'_>, key: &str) -> Located<String> {
+    let found = section.keys().find(|k| k.value == key);
+    found.unwrap_or_else(|| Located { value: key.to_owned(), at: section.at() })
+}
+
+fn not_built(key: &Located<String>, what: &str) -> Error {
+    key.error(format!("{what} is not built by this version"))
+}
+
+fn functions(section: &Section<'_>, scope: &Scope<'_>, defaults: &Settings) -> Result<Vec<Written>> {
+    let known: Vec<&str> = OF_FUNCTIONS.iter().chain(SETTINGS).copied().collect();
+    let mut written: Vec<Written> = Vec::new();
+    for name in section.keys() {
+        check_name(&name)?;
+        // `keys` names only what is there.
+        let Some(function) = section.section(&name.value)? else { continue };
+        function.only(&known)?;
+        let path = match (function.text("path")?, scope.default_path) {
+            (Some(path), _) => path,
+            (None, Some(default)) => Located { value: default.to_owned(), at: name.at.clone() },
+            (None, None) => {
+                return Err(name
+                    .error(format!("function `{}` has no `path`", name.value))
+                    .hint("name its folder, such as `path = \"services/api\"`"));
+            }
+        };
+        let path = Located { value: below_root(&path, scope, "path")?, at: path.at };
+        written.push(Written { name, path, settings: settings(&function, scope)?.over(defaults) });
+    }
+    unique_names(written.iter().map(|function| &function.name))?;
+    Ok(written)
+}
+
+/// Whether Lambda takes this name for a function.
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=FUNCTION_NAME_LENGTH).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+fn check_name(name: &Located<String>) -> Result<()> {
+    if is_name(&name.value) {
+        return Ok(());
+    }
+    Err(name.error(format!(
+        "`{}` cannot name a function: Lambda takes 1 to {FUNCTION_NAME_LENGTH} letters, digits, `-` and `_`",
+        name.value
+    )))
+}
+
+/// Outputs such as `API_S3_KEY` are named after functions, so names must differ in more than case, `-` and `_`.
+pub(crate) fn unique_names<'a>(names: impl Iterator<Item = &'a Located<String>>) -> Result<()> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for name in names {
+        let variable = name.value.to_uppercase().replace('-', "_");
+        if let Some(other) = seen.insert(variable.clone(), &name.value) {
+            return Err(name
+                .error(format!(
+                    "functions `{other}` and `{}` collide: both are `{variable}_…` in what `publish` prints",
+                    name.value
+                ))
+                .hint("rename one of them"));
+        }
+    }
+    Ok(())
+}
+
+fn below_root(path: &Located<String>, scope: &Scope<'_>, key: &str) -> Result<PathBuf> {
+    let full = fsio::normalize(scope.base, Path::new(&path.value));
+    if full.starts_with(scope.root) {
+        return Ok(full);
+    }
+    Err(path
+        .error(format!("`{key} = \"{}\"` leaves the project `{}`", path.value, scope.root.display()))
+        .hint("move the config up to a folder that holds both"))
+}
+
+fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Settings> {
+    unbuilt(section)?;
+    let mut out = Settings {
+        runtime: section.text("runtime")?.map(|text| text.value),
+        handler: section.text("handler")?.map(|text| text.value),
+        architecture: section.text("architecture")?.map(|text| architecture(&text)).transpose()?,
+        exclude: section.texts("exclude")?.into_iter().map(|text| text.value).collect(),
+        bin: section.text("bin")?,
+        ..Settings::default()
+    };
+    for item in section.items("include")? {
+        out.include.push(include(&item, scope)?);
+    }
+    if let Some(variables) = section.section("environment")? {
+        for key in variables.keys() {
+            if let Some(value) = variables.text(&key.value)? {
+                out.environment.insert(key.value, value.value);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Refuses what the config's format has and this version does not build.
+fn unbuilt(section: &Section<'_>) -> Result<()> {
+    for (key, values, built) in
+        [("package", ["zip", "image"].as_slice(), "zip"), ("layers", &["none", "shared", "deps"], "none")]
+    {
+        let Some(value) = section.text(key)? else { continue };
+        if !values.contains(&value.value.as_str()) {
+            let error = value.error(format!("`{key}` cannot be `{}`", value.value));
+            return Err(suggest(error, &value.value, values, "values"));
+        }
+        if value.value != built {
+            return Err(
+                not_built(&value, &format!("`{key} = \"{}\"`", value.value)).hint(format!("`{key} = \"{built}\"` is"))
+            );
+        }
+    }
+    if section.text("base")?.is_some() {
+        return Err(not_built(&key_of(section, "base"), "`base`, which belongs to `package = \"image\"`,"));
+    }
+    Ok(())
+}
+
+fn architecture(text: &Located<String>) -> Result<Architecture> {
+    Architecture::parse(&text.value).ok_or_else(|| {
+        let error = text.error(format!("`architecture` cannot be `{}`", text.value));
+        match text.value.as_str() {
+            "aarch64" | "arm" => error.hint("Lambda calls it `arm64`"),
+            "amd64" | "x64" | "x86-64" => error.hint("Lambda calls it `x86_64`"),
+            other => suggest(error, other, &["x86_64", "arm64"], "values"),
+        }
+    })
+}
+
+fn include(item: &Item<'_>, scope: &Scope<'_>) -> Result<Include> {
+    let (from, to) = match item {
+        Item::Text(from) => (from.clone(), None),
+        Item::Section(section) => {
+            section.only(&["from", "to"])?;
+            let from = section.text("from")?.ok_or_else(|| section.error("an `include` has no `from`"))?;
+            (from, section.text("to")?)
+        }
+    };
+    let path = below_root(&from, scope, "include")?;
+    let to = match to {
+        Some(to) => to.value,
+        // A plain string keeps its own name: `include = ["../common/schemas"]` becomes `schemas`.
+        None => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    Ok(Include { from: path, to })
+}
+
+fn checks(section: &Section<'_>) -> Result<Overrides> {
+    let mut out = Overrides::default();
+    for key in section.keys() {
+        let Some(rule) = Rule::parse(&key.value) else {
+            let known: Vec<&str> = Rule::ALL.iter().map(|rule| rule.id()).collect();
+            return Err(suggest(key.error(format!("unknown rule `{}`", key.value)), &key.value, &known, "rules"));
+        };
+        let Some(level) = section.text(&key.value)? else { continue };
+        let parsed = match level.value.as_str() {
+            "ignore" => Override::Ignore,
+            "note" => Override::As(Level::Note),
+            "warning" => Override::As(Level::Warning),
+            "error" => Override::As(Level::Error),
+            other => {
+                let error = level.error(format!("`{}` cannot be `{other}`", key.value));
+                return Err(suggest(error, other, &["ignore", "note", "warning", "error"], "levels"));
+            }
+        };
+        out.0.insert(rule, parsed);
+    }
+    Ok(out)
+}
