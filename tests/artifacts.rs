@@ -25,7 +25,10 @@ fn a_monorepo_of_three_languages() {
         assert_eq!(sum.split(' ').next().unwrap(), artifact["sha256"]);
         assert_eq!(function["upload"], "direct");
     }
-    assert_eq!(project.read("target/lambda-pack/manifest.json"), serde_json::to_string_pretty(&manifest).unwrap() + "\n");
+    assert_eq!(
+        project.read("target/lambda-pack/manifest.json"),
+        serde_json::to_string_pretty(&manifest).unwrap() + "\n"
+    );
 
     let quote = project.unpack("quote.zip");
     let answer = call_node(&quote.path(""), "index.handler", r#"{"items": [{"price": 2, "count": 3}]}"#);
@@ -48,11 +51,18 @@ fn a_monorepo_of_three_languages() {
 /// a store that knows nothing yet.
 fn built_elsewhere(fixture: &str) -> Value {
     let project = Project::empty();
-    let script = format!("umask 077; cp -r {} deep; cd deep; find . -exec touch -d 2031-05-06 {{}} +; exec \"$@\"", common::fixture(fixture).display());
+    let script = format!(
+        "umask 077; cp -r {} deep; cd deep; find . -exec touch -d 2031-05-06 {{}} +; exec \"$@\"",
+        common::fixture(fixture).display()
+    );
     let mut command = Command::new("sh");
-    let args = ["-c", &script, "sh", env!("CARGO_BIN_EXE_cargo-lambda-pack"), "build", "--format", "json", "--jobs", "1"];
+    let args =
+        ["-c", &script, "sh", env!("CARGO_BIN_EXE_cargo-lambda-pack"), "build", "--format", "json", "--jobs", "1"];
     command.args(args).current_dir(project.path(""));
-    command.env("LAMBDA_PACK_CACHE_DIR", project.path("other store")).env("LAMBDA_PACK_TODAY", common::TODAY).env("TZ", "Pacific/Auckland");
+    command
+        .env("LAMBDA_PACK_CACHE_DIR", project.path("other store"))
+        .env("LAMBDA_PACK_TODAY", common::TODAY)
+        .env("TZ", "Pacific/Auckland");
     command.env("PATH", common::path_with_tools()).env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
     let run = Run::of(&mut command, &project.path(""));
     assert_eq!(run.code, 0, "{}", run.transcript());

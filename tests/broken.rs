@@ -28,7 +28,8 @@ fn noise(length: usize) -> Vec<u8> {
 /// Files in the output folder but the lock.
 fn left(project: &Project) -> Vec<String> {
     let entries = std::fs::read_dir(project.out("")).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.map(|e| e.file_name().into_string().unwrap()).filter(|n| n != ".lambda-pack.lock").collect();
+    let mut names: Vec<String> =
+        entries.map(|e| e.file_name().into_string().unwrap()).filter(|n| n != ".lambda-pack.lock").collect();
     names.sort();
     names
 }
@@ -42,12 +43,30 @@ fn a_full_disk_leaves_nothing_half_written() {
     // A file system of 1 MB that only this process sees.
     let script = "mount -t tmpfs -o size=1m tmpfs out || exit 77; \"$@\"; code=$?; ls -A out; exit $code";
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_cargo-lambda-pack"), "build", "--out-dir", "out"]);
-    command.env("LAMBDA_PACK_CACHE_DIR", common::store()).env("PATH", common::path_with_tools()).current_dir(project.path(""));
+    command.args([
+        "--mount",
+        "--map-root-user",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        env!("CARGO_BIN_EXE_cargo-lambda-pack"),
+        "build",
+        "--out-dir",
+        "out",
+    ]);
+    command
+        .env("LAMBDA_PACK_CACHE_DIR", common::store())
+        .env("PATH", common::path_with_tools())
+        .current_dir(project.path(""));
     let run = Run::of(&mut command, &project.path(""));
     assert_ne!(run.code, 77, "a tmpfs cannot be mounted in a user namespace here: {}", run.stderr);
     assert_eq!(run.code, 1, "{}", run.transcript());
-    assert!(run.stderr.contains("No space left on device") && run.stderr.contains("hint: free some space"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("No space left on device") && run.stderr.contains("hint: free some space"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(run.stdout, ".lambda-pack.lock\n");
 }
 
@@ -59,7 +78,10 @@ fn a_killed_build_leaves_nothing_under_a_final_name() {
     let mut child = project.command(&["build"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
     while !left(&project).iter().any(|n| n.ends_with(".partial")) {
-        assert!(start.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none(), "no temporary file was seen");
+        assert!(
+            start.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none(),
+            "no temporary file was seen"
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
     child.kill().unwrap();
@@ -92,7 +114,8 @@ fn an_interrupted_build_clears_up_itself() {
 fn what_cannot_be_read_is_named() {
     let project = Project::empty();
     project.write("app.py", APP).write("locked/x.txt", "").write("secret.txt", "");
-    let mode = |path: &str, mode| std::fs::set_permissions(project.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    let mode =
+        |path: &str, mode| std::fs::set_permissions(project.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
     mode("locked", 0o000);
     mode("secret.txt", 0o000);
     // Root may read anything unless it gives that up.
@@ -108,7 +131,13 @@ fn what_cannot_be_read_is_named() {
     mode("locked", 0o755);
     assert_eq!(run.code, 3, "{}", run.transcript());
     for path in ["locked", "secret.txt"] {
-        assert!(run.stderr.contains(&format!("error[path-unreadable] project: [PROJECT]/{path}: cannot be read: Permission denied")), "{}", run.stderr);
+        assert!(
+            run.stderr.contains(&format!(
+                "error[path-unreadable] project: [PROJECT]/{path}: cannot be read: Permission denied"
+            )),
+            "{}",
+            run.stderr
+        );
     }
     assert_eq!(left(&project), ["manifest.json"]);
 }
@@ -120,19 +149,51 @@ fn a_link_that_leaves_the_project_is_refused() {
     std::os::unix::fs::symlink("/etc/hostname", project.path("host")).unwrap();
     let run = project.run(&["build"]);
     assert_eq!(run.code, 3);
-    assert!(run.stderr.contains("error[symlink-escapes] project: host: the link leads to `/etc/hostname`"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("error[symlink-escapes] project: host: the link leads to `/etc/hostname`"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
 fn syntax_errors_name_file_line_and_column() {
     let cases: &[(&str, &[(&str, &str)], &str)] = &[
         ("config", &[("app.py", APP), ("lambda-pack.toml", "[functions.a]\npath = \n")], "lambda-pack.toml:2:"),
-        ("package.json", &[("index.js", "exports.handler = 1"), ("package.json", "{\n  \"name\": \"x\",\n  oops\n}")], "package.json:3:"),
-        ("npm's lock", &[("index.js", "exports.handler = 1"), ("package.json", "{\"dependencies\": {\"a\": \"1\"}}"), ("package-lock.json", "{\n\"lockfileVersion\": 3,\n[")], "package-lock.json:3:"),
-        ("pyproject", &[("app.py", APP), ("pyproject.toml", "[project]\nname = \"x\"\ndependencies = [\n  \"a\"\n  \"b\"\n]\n")], "pyproject.toml:5:"),
-        ("uv's lock", &[("app.py", APP), ("pyproject.toml", "[project]\nname = \"x\"\nversion = \"1\"\n"), ("uv.lock", "version = 1\n[[package]\n")], "uv.lock:2:"),
+        (
+            "package.json",
+            &[("index.js", "exports.handler = 1"), ("package.json", "{\n  \"name\": \"x\",\n  oops\n}")],
+            "package.json:3:",
+        ),
+        (
+            "npm's lock",
+            &[
+                ("index.js", "exports.handler = 1"),
+                ("package.json", "{\"dependencies\": {\"a\": \"1\"}}"),
+                ("package-lock.json", "{\n\"lockfileVersion\": 3,\n["),
+            ],
+            "package-lock.json:3:",
+        ),
+        (
+            "pyproject",
+            &[("app.py", APP), ("pyproject.toml", "[project]\nname = \"x\"\ndependencies = [\n  \"a\"\n  \"b\"\n]\n")],
+            "pyproject.toml:5:",
+        ),
+        (
+            "uv's lock",
+            &[
+                ("app.py", APP),
+                ("pyproject.toml", "[project]\nname = \"x\"\nversion = \"1\"\n"),
+                ("uv.lock", "version = 1\n[[package]\n"),
+            ],
+            "uv.lock:2:",
+        ),
         ("requirements", &[("app.py", APP), ("requirements.txt", "requests\n\n===oops\n")], "requirements.txt"),
-        ("Cargo.toml", &[("Cargo.toml", "[package]\nname = \"x\"\nversion = \n"), ("src/main.rs", "fn main() {}")], "Cargo.toml"),
+        (
+            "Cargo.toml",
+            &[("Cargo.toml", "[package]\nname = \"x\"\nversion = \n"), ("src/main.rs", "fn main() {}")],
+            "Cargo.toml",
+        ),
     ];
     for (what, files, place) in cases {
         let project = Project::empty();
@@ -155,7 +216,8 @@ fn a_version_that_does_not_exist_is_named() {
     assert!(run.stderr.contains("requests==999.0"), "{}", run.stderr);
 
     let node = Project::empty();
-    node.write("index.js", "exports.handler = 1").write("package.json", r#"{"dependencies": {"is-number": "999.0.0"}}"#);
+    node.write("index.js", "exports.handler = 1")
+        .write("package.json", r#"{"dependencies": {"is-number": "999.0.0"}}"#);
     let run = node.run(&["build"]);
     assert_eq!(run.code, 1, "{}", run.transcript());
     assert!(run.stderr.contains("is-number") && run.stderr.contains("999.0.0"), "{}", run.stderr);
@@ -193,7 +255,11 @@ fn offline_says_what_is_missing() {
     let mut command = project.command(&["build", "--offline", "--no-cache"]);
     let run = Run::of(&mut command, &project.path(""));
     assert_eq!(run.code, 1, "{}", run.transcript());
-    assert!(run.stderr.contains("zod 3.25.76 is not in the store, and `--offline` forbids fetching it"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("zod 3.25.76 is not in the store, and `--offline` forbids fetching it"),
+        "{}",
+        run.stderr
+    );
     // Once it is there, no network is needed.
     project.done(&["build"]);
     project.done(&["build", "--offline"]);
@@ -211,7 +277,12 @@ fn a_function_that_is_too_large_names_what_takes_the_most() {
     let finding = manifest["findings"].as_array().unwrap().iter().find(|f| f["rule"] == "unzipped-too-large").unwrap();
     let message = finding["message"].as_str().unwrap();
     assert!(message.starts_with("Unzipped size must be smaller than 262144000 bytes"), "{message}");
-    assert!(message.contains("taken by pyarrow 26.0.1") && message.contains("pandas 3.1.1") && message.contains("numpy 2.5.5"), "{message}");
+    assert!(
+        message.contains("taken by pyarrow 26.0.1")
+            && message.contains("pandas 3.1.1")
+            && message.contains("numpy 2.5.5"),
+        "{message}"
+    );
     assert_eq!(left(&project), ["manifest.json"]);
     assert!(manifest["functions"][0]["unzipped_total_bytes"].as_u64().unwrap() > 262_144_000);
 }

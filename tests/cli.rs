@@ -34,7 +34,12 @@ fn a_folder_becomes_a_zip() {
 #[test]
 fn a_plan_says_what_each_rule_did() {
     let project = Project::empty();
-    project.write("app.py", APP).write(".git/config", "").write(".lambdaignore", "*.log\n").write("x.log", "").write("data/a.csv", "1");
+    project
+        .write("app.py", APP)
+        .write(".git/config", "")
+        .write(".lambdaignore", "*.log\n")
+        .write("x.log", "")
+        .write("data/a.csv", "1");
     let run = project.done(&["plan", "-v"]);
     insta::assert_snapshot!(shown(&run), @"");
     assert!(!project.out("manifest.json").exists(), "a plan writes nothing");
@@ -71,7 +76,11 @@ fn a_refused_function_loses_its_old_zip() {
 #[test]
 fn levels_are_the_configs_to_set() {
     let project = Project::empty();
-    let config = |level: &str| format!("[functions.one]\npath = \".\"\nruntime = \"nodejs20.x\"\nhandler = \"index.handler\"\n[checks]\nruntime-deprecated = \"{level}\"\n");
+    let config = |level: &str| {
+        format!(
+            "[functions.one]\npath = \".\"\nruntime = \"nodejs20.x\"\nhandler = \"index.handler\"\n[checks]\nruntime-deprecated = \"{level}\"\n"
+        )
+    };
     project.write("index.js", "exports.handler = async () => 1").write("lambda-pack.toml", &config("error"));
     assert_eq!(project.run(&["build"]).code, 3);
     project.write("lambda-pack.toml", &config("ignore"));
@@ -83,7 +92,12 @@ fn levels_are_the_configs_to_set() {
 #[test]
 fn wrong_words_exit_with_2() {
     let project = Project::empty();
-    for args in [vec!["build", "--arch", "sparc"], vec!["build", "--jobs", "0"], vec!["--frob"], vec!["build", "--config", "gone.toml"]] {
+    for args in [
+        vec!["build", "--arch", "sparc"],
+        vec!["build", "--jobs", "0"],
+        vec!["--frob"],
+        vec!["build", "--config", "gone.toml"],
+    ] {
         let run = project.run(&args);
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{args:?}: {}", run.stderr);
     }
@@ -95,7 +109,10 @@ fn wrong_words_exit_with_2() {
 #[test]
 fn init_writes_a_config_that_builds() {
     let project = Project::empty();
-    project.write("services/api/app.py", APP).write("services/web/index.mjs", "export const handler = async () => 1;\n").write("services/web/package.json", "{}");
+    project
+        .write("services/api/app.py", APP)
+        .write("services/web/index.mjs", "export const handler = async () => 1;\n")
+        .write("services/web/package.json", "{}");
     let run = project.done(&["init"]);
     insta::assert_snapshot!(run.transcript(), @"");
     insta::assert_snapshot!(project.read("lambda-pack.toml"), @"");

@@ -178,6 +178,9 @@ impl ProjectArgs {
         if !self.path.exists() {
             return Err(missing(&self.path));
         }
+        if let Some(config) = self.config.as_ref().filter(|c| !c.is_file()) {
+            return Err(Error::config(format!("`--config {}` names no file", config.display())));
+        }
         Ok(Selection {
             path: absolute(&self.path)?,
             config: self.config.as_deref().map(absolute).transpose()?,

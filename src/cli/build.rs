@@ -65,11 +65,8 @@ fn plan_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
 
 fn with_session<T>(
     args: &ProjectArgs,
-    work: impl FnOnce(&Project, Session<'_>) -> Result<T, Failures> + Send,
-) -> Result<T, Failures>
-where
-    T: Send,
-{
+    work: impl FnOnce(&Project, Session<'_>) -> Result<T, Failures>,
+) -> Result<T, Failures> {
     let project = project::load(&args.selection()?)?;
     let options = args.options(&project)?;
     let scratch = args.no_cache.then(crate::fsio::scratch_dir).transpose()?;
@@ -77,9 +74,10 @@ where
     let store = Store::new(root);
     let terminal = Terminal::new(args.output);
     let threads = args.jobs.map_or(0, usize::from); // 0: one for each core
-    let pool = rayon::ThreadPoolBuilder::new()
+    // The one pool of the process: fetching and packing share it, so that `--jobs` means all of them.
+    rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
-        .build()
+        .build_global()
         .map_err(|e| Error::failed("Failed to start the worker threads").because(e))?;
-    pool.install(|| work(&project, Session { options: &options, store: &store, reporter: &terminal }))
+    work(&project, Session { options: &options, store: &store, reporter: &terminal })
 }

@@ -58,3 +58,6 @@ pub fn load(selection: &Selection) -> Result<Project> {
     }
     functions::Loader::new(selection, path).load()
 }
+pub fn init_config(_p: &std::path::Path) -> crate::error::Result<String> {
+    Ok(String::new())
+}

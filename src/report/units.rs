@@ -21,7 +21,8 @@ pub fn bytes(count: u64) -> String {
 pub fn duration(time: Duration) -> String {
     let millis = time.as_millis();
     match millis {
-        0..1_000 => format!("{millis} ms"),
+        0 => "<1 ms".to_owned(),
+        1..1_000 => format!("{millis} ms"),
         1_000..60_000 => format!("{}.{:02} s", millis / 1_000, millis % 1_000 / 10),
         _ => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
     }

@@ -148,9 +148,17 @@ pub struct Unpacked {
 impl Unpacked {
     pub fn of(zip: &Path) -> Self {
         tool("unzip", &["-tqq".as_ref(), zip.as_os_str()], "apt-get install unzip");
-        tool("python3", &["-m".as_ref(), "zipfile".as_ref(), "-t".as_ref(), zip.as_os_str()], "apt-get install python3");
+        tool(
+            "python3",
+            &["-m".as_ref(), "zipfile".as_ref(), "-t".as_ref(), zip.as_os_str()],
+            "apt-get install python3",
+        );
         let dir = tempfile::tempdir().unwrap();
-        tool("unzip", &["-q".as_ref(), zip.as_os_str(), "-d".as_ref(), dir.path().as_os_str()], "apt-get install unzip");
+        tool(
+            "unzip",
+            &["-q".as_ref(), zip.as_os_str(), "-d".as_ref(), dir.path().as_os_str()],
+            "apt-get install unzip",
+        );
         Self { dir }
     }
 
@@ -176,13 +184,21 @@ pub fn tool(program: &str, args: &[&OsStr], install: &str) -> String {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|e| panic!("{program} cannot be run ({e}): {install}"));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {}\n{}\n{stderr}", output.status, String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{program} {args:?}: {}\n{}\n{stderr}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout)
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Copies a folder, without what tools leave behind.
 pub fn copy(from: &Path, to: &Path) {
-    for entry in walkdir::WalkDir::new(from).into_iter().filter_entry(|e| !["target", "node_modules", "__pycache__"].contains(&e.file_name().to_str().unwrap())) {
+    for entry in walkdir::WalkDir::new(from)
+        .into_iter()
+        .filter_entry(|e| !["target", "node_modules", "__pycache__"].contains(&e.file_name().to_str().unwrap()))
+    {
         let entry = entry.unwrap();
         let target = to.join(entry.path().strip_prefix(from).unwrap());
         if entry.file_type().is_dir() {
@@ -200,13 +216,15 @@ pub fn pythons() -> Vec<(u8, PathBuf)> {
     let mut found = Vec::new();
     for minor in 8..=15_u8 {
         let name = format!("python3.{minor}");
-        let mut candidates: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).map(|d| d.join(&name)).collect();
+        let mut candidates: Vec<PathBuf> =
+            std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).map(|d| d.join(&name)).collect();
         // Interpreters that a version manager keeps beside the one it has put on PATH.
         if let Some(home) = std::env::var_os("PYENV_ROOT") {
             let versions = std::fs::read_dir(Path::new(&home).join("versions")).into_iter().flatten().flatten();
             candidates.extend(versions.map(|v| v.path().join("bin").join(&name)));
         }
-        let works = |p: &PathBuf| p.exists() && Command::new(p).arg("-c").arg("").output().is_ok_and(|o| o.status.success());
+        let works =
+            |p: &PathBuf| p.exists() && Command::new(p).arg("-c").arg("").output().is_ok_and(|o| o.status.success());
         found.extend(candidates.into_iter().find(works).map(|p| (minor, p)));
     }
     assert!(!found.is_empty(), "no python3.X on PATH: apt-get install python3");
@@ -241,6 +259,8 @@ pub fn call_node(root: &Path, handler: &str, event: &str) -> Value {
 fn answer(output: &std::process::Output) -> Value {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let line = stdout.lines().find_map(|l| l.strip_prefix("ANSWER"));
-    let line = line.unwrap_or_else(|| panic!("no answer: {}\n{stdout}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
+    let line = line.unwrap_or_else(|| {
+        panic!("no answer: {}\n{stdout}\n{}", output.status, String::from_utf8_lossy(&output.stderr))
+    });
     serde_json::from_str(line).unwrap()
 }
