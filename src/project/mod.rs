@@ -58,6 +58,3 @@ pub fn load(selection: &Selection) -> Result<Project> {
     }
     functions::Loader::new(selection, path).load()
 }
-pub fn init_config(_p: &std::path::Path) -> crate::error::Result<String> {
-    Ok(String::new())
-}
