@@ -20,7 +20,6 @@ pub use handler::find_handler;
 pub use spec::{CargoBinary, FunctionSpec, Project};
 
 pub(crate) use cargo::cargo;
-pub(crate) use reader::Document;
 
 use crate::error::{Error, Result};
 use crate::fsio;
