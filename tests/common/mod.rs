@@ -1,6 +1,6 @@
 //! What the end-to-end tests share: a project copied to a place of its own, the binary run on it, and readers that are not
 //! ours looking at what came out.
-#![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
