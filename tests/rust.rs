@@ -3,6 +3,8 @@
 //! Builds run in processes of their own, since what Cargo does depends on the environment. Folders of builds are kept
 //! between runs of the tests: only the first has to compile the dependencies.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says so by panicking")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
