@@ -178,6 +178,20 @@ fn a_config_that_is_named_is_read_from_anywhere() {
 }
 
 #[test]
+fn a_config_that_is_not_there_is_an_error() {
+    let dir = folder(&[("app.py", "")]);
+    let selection = Selection { config: Some(dir.path().join("x.toml")), ..at(dir.path()) };
+    assert_eq!(fails(dir.path(), &selection).0, "the config `x.toml` does not exist");
+}
+
+#[test]
+fn init_says_what_cargo_says_of_a_bad_manifest() {
+    let dir = folder(&[("Cargo.toml", "[package]\nname = 'x'\nedition = '1999'\n")]);
+    let error = init_config(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("cargo metadata") && error.contains("edition"), "{error}");
+}
+
+#[test]
 fn names_select_and_the_command_line_overrides() {
     let dir = monorepo();
     let functions = vec!["web".to_owned()];
@@ -385,7 +399,12 @@ fn a_config_names_one_of_several_binaries() {
         (message.as_str(), hints[0].as_str()),
         ("lambda-pack.toml:3:7: there is no binary `thre`", "did you mean `three`?")
     );
-    // From the workspace's root too.
+    // From the workspace's root too, when it is the only one of its name.
+    write(dir.path(), "crates/util/src/bin/three.rs", "fn main() {}");
+    write(dir.path(), "lambda-pack.toml", "[functions.x]\npath = '.'\nbin = 'three'\n");
+    let (message, hints) = fails(dir.path(), &at(dir.path()));
+    assert_eq!(message, "several packages have a binary `three`: b, util");
+    assert_eq!(hints, ["point `path` at the folder of one of them"]);
     write(dir.path(), "lambda-pack.toml", "[functions.x]\npath = '.'\nbin = 'two'\n");
     assert_eq!(function(&load(&at(dir.path())).unwrap(), "x").cargo.as_ref().unwrap().package, "b");
 }

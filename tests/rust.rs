@@ -56,7 +56,7 @@ fn build_in_this_process() {
         let name = &request.function.name;
         match result {
             Err(error) => {
-                fs::write(out.join(format!("{name}.error")), format!("{error}\n{:?}", error.hints())).unwrap()
+                fs::write(out.join(format!("{name}.error")), format!("{error}\n{:?}", error.hints())).unwrap();
             }
             Ok(resolution) => {
                 assert!(matches!(resolution.application, Application::Nothing));

@@ -86,7 +86,7 @@ pub fn init_config(path: &Path) -> Result<String> {
 
 impl Search {
     fn folder(&mut self, dir: &Path, depth: usize) -> Result<()> {
-        if self.cargo(dir) || self.function(dir) || depth == MAX_DEPTH {
+        if self.cargo(dir)? || self.function(dir) || depth == MAX_DEPTH {
             return Ok(());
         }
         let entries = fs::read_dir(dir).map_err(|e| Error::io("read the folder", dir, &e))?;
@@ -103,19 +103,20 @@ impl Search {
     }
 
     /// Takes the functions of the Cargo workspace or package in a folder. Whether there are any.
-    fn cargo(&mut self, dir: &Path) -> bool {
+    fn cargo(&mut self, dir: &Path) -> Result<bool> {
         let manifest = dir.join("Cargo.toml");
         if !manifest.is_file() {
-            return false;
+            return Ok(false);
         }
         let workspace = match self.workspaces.of(&manifest) {
             Ok(workspace) => workspace,
+            Err(error) if dir == self.root => return Err(error),
             Err(error) => {
                 let said = error.to_string();
                 let reason =
                     said.lines().map(str::trim).find(|line| line.starts_with("error")).unwrap_or(error.message());
                 self.passed_over.insert(self.relative(dir), reason.to_owned());
-                return false;
+                return Ok(false);
             }
         };
         let before = self.found.len();
@@ -129,7 +130,7 @@ impl Search {
                 self.found.push(Found { name: bin.clone(), path, how: How::Cargo { bin: bin_key } });
             }
         }
-        self.found.len() > before
+        Ok(self.found.len() > before)
     }
 
     /// Takes the folder as a function when it has a handler by convention. Whether it is one.

@@ -47,6 +47,9 @@ impl Loader<'_> {
     /// What the first of the sources that there is says.
     pub(super) fn describe(&mut self) -> Result<Described> {
         if let Some(file) = self.config_file() {
+            if !file.is_file() {
+                return Err(Error::config(format!("the config `{}` does not exist", file.display())));
+            }
             let config = config::from_document(&Document::read(&file)?)?;
             return self.by_config(config);
         }
