@@ -1,12 +1,14 @@
 //! From folders on disk to projects.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says so by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lambda_pack::error::{Error, Kind};
 use lambda_pack::finding::{Level, Override, Rule};
 use lambda_pack::lambda::Architecture;
-use lambda_pack::project::{FunctionSpec, Project, Selection, load};
+use lambda_pack::project::{FunctionSpec, Project, Selection, init_config, load};
 use tempfile::TempDir;
 
 /// A folder with these files; a name that ends with a slash is a folder.
@@ -173,6 +175,20 @@ fn a_config_that_is_named_is_read_from_anywhere() {
     let elsewhere = tempfile::tempdir().unwrap();
     let config = Some(dir.path().join("lambda-pack.toml"));
     assert_eq!(names(&load(&Selection { config, ..at(elsewhere.path()) }).unwrap()), ["api", "web"]);
+}
+
+#[test]
+fn a_config_that_is_not_there_is_an_error() {
+    let dir = folder(&[("app.py", "")]);
+    let selection = Selection { config: Some(dir.path().join("x.toml")), ..at(dir.path()) };
+    assert_eq!(fails(dir.path(), &selection).0, "the config `x.toml` does not exist");
+}
+
+#[test]
+fn init_says_what_cargo_says_of_a_bad_manifest() {
+    let dir = folder(&[("Cargo.toml", "[package]\nname = 'x'\nedition = '1999'\n")]);
+    let error = init_config(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("cargo metadata") && error.contains("edition"), "{error}");
 }
 
 #[test]
@@ -383,7 +399,12 @@ fn a_config_names_one_of_several_binaries() {
         (message.as_str(), hints[0].as_str()),
         ("lambda-pack.toml:3:7: there is no binary `thre`", "did you mean `three`?")
     );
-    // From the workspace's root too.
+    // From the workspace's root too, when it is the only one of its name.
+    write(dir.path(), "crates/util/src/bin/three.rs", "fn main() {}");
+    write(dir.path(), "lambda-pack.toml", "[functions.x]\npath = '.'\nbin = 'three'\n");
+    let (message, hints) = fails(dir.path(), &at(dir.path()));
+    assert_eq!(message, "several packages have a binary `three`: b, util");
+    assert_eq!(hints, ["point `path` at the folder of one of them"]);
     write(dir.path(), "lambda-pack.toml", "[functions.x]\npath = '.'\nbin = 'two'\n");
     assert_eq!(function(&load(&at(dir.path())).unwrap(), "x").cargo.as_ref().unwrap().package, "b");
 }
@@ -414,4 +435,80 @@ fn metadata_errors_have_lines_too() {
     let (message, _) = fails(dir.path(), &at(dir.path().join("crates/a")));
     assert!(message.starts_with("crates/a/Cargo.toml:5:"), "{message}");
     assert!(message.ends_with("`checks` holds for the whole project, not for one package of it"), "{message}");
+}
+
+/// `init` in a folder, written there; the project that it then is.
+fn init(dir: &Path) -> (String, Project) {
+    let text = init_config(dir).unwrap();
+    write(dir, "lambda-pack.toml", &text);
+    (text, load(&at(dir)).unwrap())
+}
+
+#[test]
+fn init_writes_what_is_found_below_a_folder() {
+    let dir = folder(&[
+        ("package.json", "{}"),
+        ("README.md", ""),
+        ("services/api/app.py", "def handler(event, context):\n    pass\n"),
+        ("services/api/.python-version", "3.12"),
+        ("services/web/package.json", r#"{"type": "module"}"#),
+        ("services/web/src/index.js", "export const handler = 1"),
+        ("jobs/api/lambda_function.py", "def lambda_handler(event, context):\n    pass\n"),
+        ("packages/common/package.json", "{}"),
+        ("services/api/.venv/app.py", "handler = 1"),
+        ("node_modules/x/index.js", "exports.handler = 1"),
+    ]);
+    let (text, project) = init(dir.path());
+    let shown: Vec<String> = project
+        .functions
+        .iter()
+        .map(|f| {
+            let path = f.path.strip_prefix(dir.path()).unwrap().display();
+            format!("{} {path} {} {}", f.name, f.runtime, f.handler.as_deref().unwrap_or("-"))
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "jobs-api jobs/api python3.13 lambda_function.lambda_handler",
+            "services-api services/api python3.12 app.handler",
+            "web services/web nodejs22.x src/index.handler",
+        ]
+    );
+    assert!(text.contains("# packages/common: nodejs22.x, but no handler by convention\n"), "{text}");
+}
+
+#[test]
+fn init_of_a_workspace_gives_the_functions_that_are_detected() {
+    let dir = workspace("", "", "");
+    let detected = load(&at(dir.path())).unwrap();
+    let (_, project) = init(dir.path());
+    let bins = |project: &Project| -> Vec<_> {
+        project.functions.iter().map(|f| (f.name.clone(), f.path.clone(), f.runtime.clone(), f.cargo.clone())).collect()
+    };
+    assert_eq!(bins(&project), bins(&detected));
+}
+
+#[test]
+fn init_of_one_function_and_of_none() {
+    let dir = folder(&[("my svc/strange.py", "")]);
+    let (text, project) = init(&dir.path().join("my svc"));
+    assert_eq!((names(&project), project.functions[0].path.as_path()), (vec!["my-svc"], &*dir.path().join("my svc")));
+    assert!(text.contains("# handler = "), "{text}");
+    let empty = folder(&[("docs/readme.txt", "")]);
+    let error = init_config(empty.path()).unwrap_err();
+    assert!(error.to_string().starts_with("cannot tell what `"), "{error}");
+}
+
+#[test]
+fn the_template_of_init_is_valid_when_its_comments_are_taken_away() {
+    let dir = folder(&[("app.py", "handler = 1"), ("common/schemas/", "")]);
+    let text = init_config(dir.path()).unwrap();
+    let prose = |line: &str| line.starts_with("# ") && !line.contains(" = ") && !line.starts_with("# [");
+    let settings: Vec<&str> =
+        text.lines().filter(|l| !prose(l) && !l.contains("bin =")).map(|l| l.trim_start_matches("# ")).collect();
+    write(dir.path(), "lambda-pack.toml", &settings.join("\n"));
+    let project = load(&at(dir.path())).unwrap();
+    assert_eq!(project.functions[0].architecture, Architecture::Arm64);
+    assert_eq!((project.checks.0.len(), project.functions[0].include.len()), (1, 1));
 }

@@ -3,6 +3,8 @@
 //! Builds run in processes of their own, since what Cargo does depends on the environment. Folders of builds are kept
 //! between runs of the tests: only the first has to compile the dependencies.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says so by panicking")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -54,7 +56,7 @@ fn build_in_this_process() {
         let name = &request.function.name;
         match result {
             Err(error) => {
-                fs::write(out.join(format!("{name}.error")), format!("{error}\n{:?}", error.hints())).unwrap()
+                fs::write(out.join(format!("{name}.error")), format!("{error}\n{:?}", error.hints())).unwrap();
             }
             Ok(resolution) => {
                 assert!(matches!(resolution.application, Application::Nothing));

@@ -138,6 +138,12 @@ impl Workspace {
                 .hint(format!("name one with `bin = \"{}\"`", names[0])));
             }
         };
+        let owners: Vec<&str> =
+            members.iter().filter(|m| m.bins.iter().any(|bin| bin == chosen)).map(|m| m.name.as_str()).collect();
+        if owners.len() > 1 {
+            return Err(Error::config(format!("several packages have a binary `{chosen}`: {}", owners.join(", ")))
+                .hint("point `path` at the folder of one of them"));
+        }
         Ok(all.get(chosen).map(|member| self.binary(member, chosen)))
     }
 }

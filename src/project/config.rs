@@ -298,3 +298,29 @@ fn checks(section: &Section<'_>) -> Result<Overrides> {
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Lines of settings in any order, with values of any type, are read or refused with a position.
+        #[test]
+        fn any_config_is_read_or_refused_with_its_line(lines in proptest::collection::vec(
+            prop_oneof![
+                "\\[(defaults|functions\\.[a-c]|functions|checks|layers)\\]",
+                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|secret-file) = \
+                 ('(a|\\.\\./b|zip|image|arm64|error)'|1|\\['x', \\{ from = 'y' \\}\\]|\\{ A = 'b' \\}|true)",
+            ],
+            0..8,
+        )) {
+            let document = Document::parse(Path::new("/p/lambda-pack.toml"), lines.join("\n"));
+            if let Err(error) = document.and_then(|document| from_document(&document).map(|_| ())) {
+                let text = error.to_string();
+                let place = text.strip_prefix("/p/lambda-pack.toml:").unwrap_or_default();
+                prop_assert!(place.starts_with(|c: char| c.is_ascii_digit()), "{}", text);
+            }
+        }
+    }
+}

@@ -113,7 +113,9 @@ fn nothing_found(dir: &Path) -> Error {
         Some((file, language)) => error.hint(format!(
             "`{file}` is {language}'s, which this version does not build: build it first, then pack the folder of the result with `--runtime`"
         )),
-        None => error.hint("say it with `--runtime`, or `runtime` in `lambda-pack.toml`"),
+        None => error.hint(
+            "say it with `--runtime`; if functions are in folders below, `cargo lambda-pack init` writes a config of them",
+        ),
     }
 }
 

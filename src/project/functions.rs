@@ -1,51 +1,21 @@
-//! From settings to functions: which source describes the project, which functions are selected, and what each one is.
+//! From a description to functions: which of them are selected, and what each one is.
 
 use std::path::{Path, PathBuf};
 
-use super::cargo::{Member, Workspace, Workspaces};
-use super::config::{self, Config, Scope, Settings, Written};
-use super::reader::{Document, Located, Section, nearest};
-use super::{CONFIG_FILE, FunctionSpec, Project, Selection, detect, versions};
-use crate::error::{Error, Position, Result};
-use crate::finding::Overrides;
+use super::cargo::Workspaces;
+use super::config::{self, Settings, Written};
+use super::reader::{Located, nearest};
+use super::sources::{Build, Candidate, Described};
+use super::{CONFIG_FILE, CargoBinary, FunctionSpec, Project, Selection, detect, versions};
+use crate::error::{Error, Result};
 use crate::fsio;
-use crate::lambda::{Architecture, FUNCTION_NAME_LENGTH};
+use crate::lambda::Architecture;
 
 /// Reads one project.
 pub(crate) struct Loader<'a> {
-    selection: &'a Selection,
-    path: PathBuf,
-    workspaces: Workspaces,
-}
-
-/// Whether a function's binary comes from Cargo.
-#[derive(Debug, Clone)]
-enum Build {
-    /// It does when its folder has a binary.
-    IfCargo,
-    /// It does not.
-    No,
-    /// It is this one.
-    Binary(super::CargoBinary),
-}
-
-/// A function that may be selected, before its folder is looked at.
-#[derive(Debug, Clone)]
-struct Candidate {
-    written: Written,
-    build: Build,
-    detected: bool,
-}
-
-/// A described project, before functions are selected.
-struct Described {
-    root: PathBuf,
-    /// The folder that stands for all functions.
-    whole: PathBuf,
-    origin: &'static str,
-    out_beside: PathBuf,
-    candidates: Vec<Candidate>,
-    checks: Overrides,
+    pub(super) selection: &'a Selection,
+    pub(super) path: PathBuf,
+    pub(super) workspaces: Workspaces,
 }
 
 impl<'a> Loader<'a> {
@@ -73,144 +43,13 @@ impl<'a> Loader<'a> {
         })
     }
 
-    fn describe(&mut self) -> Result<Described> {
-        if let Some(file) = self.config_file() {
-            let config = config::from_document(&Document::read(&file)?)?;
-            return self.by_config(config);
-        }
-        if let Some(described) = self.by_manifests()? {
-            return Ok(described);
-        }
-        self.by_detection(&Settings::default(), None)
-    }
-
-    /// `--config`, or the nearest `lambda-pack.toml` upwards.
-    fn config_file(&self) -> Option<PathBuf> {
-        if let Some(file) = &self.selection.config {
-            return Some(fsio::normalize(&self.path, file));
-        }
-        self.path.ancestors().map(|folder| folder.join(CONFIG_FILE)).find(|file| file.is_file())
-    }
-
-    fn by_config(&mut self, config: Config) -> Result<Described> {
-        let Some(functions) = config.functions else {
-            let mut described = self.by_detection(&config.defaults, Some(&config.root))?;
-            described.checks = config.checks;
-            described.origin = CONFIG_FILE;
-            return Ok(described);
-        };
-        Ok(Described {
-            whole: config.root.clone(),
-            origin: CONFIG_FILE,
-            out_beside: config.root.clone(),
-            candidates: functions.into_iter().map(candidate).collect(),
-            checks: config.checks,
-            root: config.root,
-        })
-    }
-
-    /// The functions that `lambda-pack` tables in the manifests of a Cargo workspace describe, if there are such tables.
-    fn by_manifests(&mut self) -> Result<Option<Described>> {
-        let Some(manifest) = self.manifest_with_table()? else { return Ok(None) };
-        let workspace = self.workspaces.of(&manifest)?;
-        let root_manifest = Document::read(&workspace.root.join("Cargo.toml"))?;
-        let scope = Scope { base: &workspace.root, root: &workspace.root, default_path: Some(".") };
-        let mut whole = match table(&root_manifest, "workspace")? {
-            Some(section) => config::from_section(&section, &Settings::default(), &scope)?,
-            None => Config::empty(&workspace.root),
-        };
-        let listed = whole.functions.is_some();
-        let mut candidates: Vec<Candidate> =
-            whole.functions.take().unwrap_or_default().into_iter().map(candidate).collect();
-        for member in &workspace.members {
-            let document = Document::read(&member.manifest)?;
-            let settings = match table(&document, "package")? {
-                None => None,
-                Some(section) => {
-                    let scope = Scope { base: member.folder(), root: &workspace.root, default_path: Some(".") };
-                    Some(config::from_section(&section, &whole.defaults, &scope)?)
-                }
-            };
-            candidates.extend(member_functions(&workspace, member, settings, &mut whole, listed)?);
-        }
-        if candidates.is_empty() {
-            let described = self.by_detection(&whole.defaults, Some(&workspace.root))?;
-            return Ok(Some(Described { checks: whole.checks, origin: "Cargo.toml", ..described }));
-        }
-        Ok(Some(Described {
-            root: workspace.root.clone(),
-            whole: workspace.root.clone(),
-            origin: "Cargo.toml",
-            out_beside: workspace.root.clone(),
-            candidates,
-            checks: whole.checks,
-        }))
-    }
-
-    /// The nearest `Cargo.toml` upwards that has a table of ours.
-    fn manifest_with_table(&self) -> Result<Option<PathBuf>> {
-        for folder in self.path.ancestors() {
-            let manifest = folder.join("Cargo.toml");
-            if !manifest.is_file() {
-                continue;
-            }
-            let document = match Document::read(&manifest) {
-                Ok(document) => document,
-                Err(error) if folder == self.path => return Err(error),
-                // Somewhere above, and perhaps nothing to do with this folder.
-                Err(_) => continue,
-            };
-            if table(&document, "workspace")?.is_some() || table(&document, "package")?.is_some() {
-                return Ok(Some(manifest));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The folder itself: the functions of a Cargo workspace, or one function.
-    fn by_detection(&mut self, defaults: &Settings, root: Option<&Path>) -> Result<Described> {
-        let runtime = self.selection.runtime.clone().or_else(|| defaults.runtime.clone());
-        let manifest = self.path.join("Cargo.toml");
-        let mut candidates = Vec::new();
-        let mut cargo_root = None;
-        if manifest.is_file() && runtime.as_deref().is_none_or(is_provided) {
-            let workspace = self.workspaces.of(&manifest)?;
-            for member in workspace.members_below(&self.path) {
-                candidates.extend(binaries(&workspace, member, defaults));
-            }
-            cargo_root = (!candidates.is_empty()).then(|| workspace.root.clone());
-        }
-        if candidates.is_empty() {
-            candidates.push(self.one_function(defaults, runtime)?);
-        }
-        Ok(Described {
-            root: root.map(Path::to_owned).or(cargo_root).unwrap_or_else(|| self.path.clone()),
-            whole: self.path.clone(),
-            origin: "detection",
-            out_beside: root.unwrap_or(&self.path).to_owned(),
-            candidates,
-            checks: Overrides::default(),
-        })
-    }
-
-    fn one_function(&self, defaults: &Settings, runtime: Option<String>) -> Result<Candidate> {
-        // Only whoever says `provided` means a Cargo package that has nothing of Lambda in it.
-        let build = if runtime.is_some() { Build::IfCargo } else { Build::No };
-        let runtime = runtime.map_or_else(|| detect::runtime(&self.path), Ok)?;
-        let at = Position { path: self.path.clone(), line_column: None };
-        let written = Written {
-            name: Located { value: name_of(&self.path), at: at.clone() },
-            path: Located { value: self.path.clone(), at },
-            settings: Settings { runtime: Some(runtime), ..defaults.clone() },
-        };
-        Ok(Candidate { written, build, detected: true })
-    }
-
     fn select(&self, described: &Described) -> Result<Vec<Candidate>> {
         let all = &described.candidates;
-        let below = self.path.starts_with(&described.whole) && self.path != described.whole;
+        // By their real names, as `--config` and PATH may spell the same folder in two ways.
+        let (path, whole) = (real(&self.path), real(&described.whole));
+        let below = path.starts_with(&whole) && path != whole;
         let at_path: Vec<&Candidate> =
-            all.iter().filter(|c| !below || c.written.path.value.starts_with(&self.path)).collect();
+            all.iter().filter(|c| !below || real(&c.written.path.value).starts_with(&path)).collect();
         if at_path.is_empty() {
             let error = if all.is_empty() {
                 Error::config(format!("`{}` describes no functions", described.origin))
@@ -272,13 +111,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    fn binary(
-        &mut self,
-        build: &Build,
-        folder: &Path,
-        name: &str,
-        settings: &Settings,
-    ) -> Result<Option<super::CargoBinary>> {
+    fn binary(&mut self, build: &Build, folder: &Path, name: &str, settings: &Settings) -> Result<Option<CargoBinary>> {
         let manifest = folder.join("Cargo.toml");
         match build {
             Build::Binary(binary) => Ok(Some(binary.clone())),
@@ -286,62 +119,6 @@ impl<'a> Loader<'a> {
             Build::IfCargo | Build::No => Ok(None),
         }
     }
-}
-
-fn candidate(written: Written) -> Candidate {
-    Candidate { written, build: Build::IfCargo, detected: false }
-}
-
-/// The functions of one package: those that its table lists; or, where nobody lists any, its binaries.
-fn member_functions(
-    workspace: &Workspace,
-    member: &Member,
-    settings: Option<Config>,
-    whole: &mut Config,
-    listed: bool,
-) -> Result<Vec<Candidate>> {
-    let Some(config) = settings else {
-        return Ok(if listed { Vec::new() } else { binaries(workspace, member, &whole.defaults) });
-    };
-    if let Some(at) = &config.checks_at {
-        if member.folder() != workspace.root {
-            let error = Error::config("`checks` holds for the whole project, not for one package of it");
-            let hint = "move it to `[workspace.metadata.lambda-pack.checks]` of the workspace's `Cargo.toml`";
-            return Err(error.at(&at.path, at.line_column).hint(hint));
-        }
-        whole.checks.0.extend(config.checks.0);
-    }
-    Ok(match config.functions {
-        Some(functions) => functions.into_iter().map(candidate).collect(),
-        None if listed => Vec::new(),
-        None => binaries(workspace, member, &config.defaults),
-    })
-}
-
-/// The binaries of a package that are functions without being told.
-fn binaries(workspace: &Workspace, member: &Member, settings: &Settings) -> Vec<Candidate> {
-    if !member.uses_lambda {
-        return Vec::new();
-    }
-    let at = Position { path: member.manifest.clone(), line_column: None };
-    let function = |bin: &String| Candidate {
-        written: Written {
-            name: Located { value: shorten(bin), at: at.clone() },
-            path: Located { value: member.folder().to_owned(), at: at.clone() },
-            settings: settings.clone(),
-        },
-        build: Build::Binary(workspace.binary(member, bin)),
-        detected: true,
-    };
-    member.bins.iter().map(function).collect()
-}
-
-/// `[KIND.metadata.lambda-pack]` of a manifest.
-fn table<'d>(document: &'d Document, kind: &str) -> Result<Option<Section<'d>>> {
-    let Some(section) = document.root().section(kind)? else { return Ok(None) };
-    // Only what is ours is for us to judge: `metadata` of other tools may have any form.
-    let Ok(Some(metadata)) = section.section("metadata") else { return Ok(None) };
-    metadata.section("lambda-pack")
 }
 
 fn check_folder(path: &Located<PathBuf>, root: &Path, build: &Build) -> Result<()> {
@@ -354,11 +131,15 @@ fn check_folder(path: &Located<PathBuf>, root: &Path, build: &Build) -> Result<(
     if matches!(build, Build::Binary(_)) {
         return Ok(());
     }
-    let real = |path: &Path| path.canonicalize().map_err(|e| Error::io("read", path, &e));
-    if !real(&path.value)?.starts_with(real(root)?) {
+    if !real(&path.value).starts_with(real(root)) {
         return Err(path.error(format!("`{shown}` is a link that leaves the project `{}`", root.display())));
     }
     Ok(())
+}
+
+/// The path without links; as it is when it cannot be followed.
+pub(super) fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// The error with a hint that names every function and its folder.
@@ -375,35 +156,6 @@ fn list(error: Error, all: &[Candidate], root: &Path) -> Error {
 }
 
 /// Whether this is a runtime that starts a `bootstrap`.
-fn is_provided(runtime: &str) -> bool {
+pub(super) fn is_provided(runtime: &str) -> bool {
     runtime == "provided" || runtime.starts_with("provided.")
-}
-
-/// A function's name from its folder's.
-pub(crate) fn name_of(folder: &Path) -> String {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let kept: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).collect();
-    match kept.trim_matches('-') {
-        "" => "function".to_owned(),
-        name => shorten(name),
-    }
-}
-
-fn shorten(name: &str) -> String {
-    name.chars().take(FUNCTION_NAME_LENGTH).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn folders_give_names_that_lambda_takes() {
-        for (folder, name) in [("/x/my api", "my-api"), ("/x/a.b_c", "a-b_c"), ("/x/été", "t"), ("/", "function")] {
-            assert_eq!(name_of(Path::new(folder)), name);
-            assert!(config::is_name(&name_of(Path::new(folder))));
-        }
-        assert_eq!(name_of(Path::new(&format!("/{}", "a".repeat(99)))).len(), 64);
-    }
 }

@@ -10,13 +10,16 @@ mod config;
 mod detect;
 mod functions;
 mod handler;
+mod init;
 mod reader;
+mod sources;
 mod spec;
 mod versions;
 
 use std::path::{Path, PathBuf};
 
 pub use handler::find_handler;
+pub use init::init_config;
 pub use spec::{CargoBinary, FunctionSpec, Project};
 
 pub(crate) use cargo::cargo;

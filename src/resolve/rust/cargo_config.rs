@@ -11,10 +11,13 @@ use crate::fsio;
 /// Included files that include files deeper than this are a loop.
 const MAX_INCLUDES: usize = 8;
 
+/// Looks a variable up.
+type Variables = Box<dyn Fn(&str) -> Option<String>>;
+
 /// Configuration files, the nearest first, and variables.
 pub(super) struct CargoConfig {
     files: Vec<Table>,
-    environment: Box<dyn Fn(&str) -> Option<String>>,
+    environment: Variables,
     home: Option<PathBuf>,
 }
 
@@ -26,11 +29,7 @@ impl CargoConfig {
     }
 
     /// What holds in this folder, given the variables.
-    pub(super) fn with(
-        folder: &Path,
-        home: Option<PathBuf>,
-        environment: Box<dyn Fn(&str) -> Option<String>>,
-    ) -> Result<Self> {
+    pub(super) fn with(folder: &Path, home: Option<PathBuf>, environment: Variables) -> Result<Self> {
         let mut folders: Vec<PathBuf> = folder.ancestors().map(|above| above.join(".cargo")).collect();
         if let Some(home) = &home
             && !folders.contains(home)

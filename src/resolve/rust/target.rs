@@ -32,20 +32,14 @@ enum Linker {
 }
 
 impl Target {
-    /// The target for an architecture: GNU, unless the user builds for musl of the same architecture, which runs on
-    /// Lambda too.
+    /// The target for an architecture, if it can be built here.
     pub(super) fn choose(
         workspace: &Path,
         architecture: Architecture,
         runtime: &Runtime,
         config: &CargoConfig,
     ) -> Result<Self> {
-        let machine = architecture.machine();
-        let musl = format!("{machine}-unknown-linux-musl");
-        let triple = config
-            .build_target()
-            .filter(|configured| *configured == musl)
-            .unwrap_or_else(|| format!("{machine}-unknown-linux-gnu"));
+        let triple = triple(architecture, config);
         let installed = Installed::read(workspace, &triple)?;
         let linker = find_linker(&installed.host, &triple, config, runtime.os);
         let has_std = installed.libdir.is_dir() || !config.all(&["unstable", "build-std"]).is_empty();
@@ -121,6 +115,14 @@ impl Installed {
         let commit = field("commit-hash").filter(|hash| hash != "unknown");
         Ok(Self { host: field("host").unwrap_or_default(), commit, sysroot, libdir })
     }
+}
+
+/// GNU, unless the user builds for musl of the same architecture: linked statically, it runs on Lambda too.
+fn triple(architecture: Architecture, config: &CargoConfig) -> String {
+    let machine = architecture.machine();
+    let musl = format!("{machine}-unknown-linux-musl");
+    let configured = config.build_target().filter(|configured| *configured == musl);
+    configured.unwrap_or_else(|| format!("{machine}-unknown-linux-gnu"))
 }
 
 fn machine_of(triple: &str) -> &str {
@@ -224,6 +226,15 @@ mod tests {
         assert_eq!(find_linker(x86, ARM, &linker, os), Some(Linker::Default));
         let flags = config(&[("RUSTFLAGS", "-Clinker=my-ld")]);
         assert_eq!(find_linker(x86, ARM, &flags, os), Some(Linker::Default));
+    }
+
+    #[test]
+    fn musl_of_the_same_architecture_is_respected() {
+        let musl = config(&[("CARGO_BUILD_TARGET", "x86_64-unknown-linux-musl")]);
+        assert_eq!(triple(Architecture::X86_64, &musl), "x86_64-unknown-linux-musl");
+        assert_eq!(triple(Architecture::Arm64, &musl), ARM);
+        let other = config(&[("CARGO_BUILD_TARGET", "wasm32-unknown-unknown")]);
+        assert_eq!(triple(Architecture::X86_64, &other), "x86_64-unknown-linux-gnu");
     }
 
     #[test]
