@@ -58,6 +58,9 @@ pub struct Package {
     pub tree: Tree,
 }
 
+/// What a manifest leaves out of the function's folder, by path in the package: `Some(rule)` names why.
+pub type ApplicationFilter = Box<dyn Fn(&str) -> Option<&'static str> + Send + Sync>;
+
 /// What is packed of the function's own folder.
 #[derive(Default)]
 pub enum Application {
@@ -66,7 +69,7 @@ pub enum Application {
         /// Names of folders that the packages replace.
         replaced: &'static [&'static str],
         /// What the manifest leaves out: `Some(rule)` drops a path.
-        filter: Option<Box<dyn Fn(&str) -> Option<&'static str> + Send + Sync>>,
+        filter: Option<ApplicationFilter>,
     },
     /// Nothing of it: what is built is all there is (and what `include` names).
     #[default]
