@@ -1,0 +1,196 @@
+//! From a layout to packages with their files.
+//!
+//! Commands (`bin`) become executable, as npm makes them. Links in `node_modules/.bin` are not made: they serve a shell's
+//! PATH, which Lambda does not set to it.
+
+use std::collections::BTreeMap;
+
+use super::fetch::{Archives, Fetched};
+use super::files::{Files, RULE};
+use super::graph::Graph;
+use super::layout::Layout;
+use super::lock::Lock;
+use super::manifest::{Manifest, Published};
+use super::project;
+use super::source::Source;
+use crate::error::{Error, Result};
+use crate::finding::{Finding, Rule};
+use crate::resolve::{Package, Request};
+use crate::tree::{ArchivePath, Entry, Tree, walk};
+
+/// What packages are made from.
+pub(super) struct Parts<'a> {
+    pub(super) lock: &'a Lock,
+    pub(super) graph: &'a Graph,
+    pub(super) layout: &'a Layout,
+    pub(super) sources: &'a BTreeMap<String, Source>,
+    pub(super) archives: &'a Archives,
+    pub(super) request: &'a Request<'a>,
+}
+
+impl Parts<'_> {
+    /// The packages in the order of their paths, and what is wrong with them.
+    pub(super) fn assemble(&self) -> Result<(Vec<Package>, Vec<Finding>)> {
+        let (mut packages, mut findings) = (Vec::new(), Vec::new());
+        let mut said: Vec<&str> = Vec::new();
+        for (path, location) in self.layout {
+            let (tree, compiles) = match self.source(location)? {
+                Source::Archive(digest) => {
+                    let fetched = self.archives.get(digest)?;
+                    (self.member_tree(path, location, fetched, "")?, fetched.archive.find("binding.gyp").is_some())
+                }
+                Source::Bundled { owner, folder } => {
+                    let Source::Archive(digest) = self.source(owner)? else {
+                        return Err(Error::failed(format!("`{owner}` bundles `{location}`, but has no archive")));
+                    };
+                    (self.member_tree(path, location, self.archives.get(digest)?, folder)?, false)
+                }
+                Source::Folder(folder) => (self.folder_tree(path, location, folder, &mut findings)?, false),
+            };
+            if self.lock.get(location).is_some_and(|e| e.install_script) && !said.contains(&location.as_str()) {
+                findings.push(self.not_run(path, location, compiles));
+                said.push(location);
+            }
+            let version = self.lock.get(location).and_then(|entry| entry.version.clone());
+            packages.push(Package {
+                name: self.package_name(location),
+                version: version.unwrap_or_else(|| "0.0.0".to_owned()),
+                tree,
+            });
+        }
+        Ok((packages, findings))
+    }
+
+    fn source(&self, location: &str) -> Result<&Source> {
+        let lost = || Error::failed(format!("`{location}` was not resolved"));
+        self.sources.get(location).ok_or_else(lost)
+    }
+
+    fn package_name(&self, location: &str) -> String {
+        let own = self.lock.get(location).and_then(|entry| entry.name.clone());
+        own.or_else(|| self.graph.slot_of(location).map(str::to_owned)).unwrap_or_else(|| self.lock.name(location))
+    }
+
+    /// The files of a package in an archive, below `folder` in it, without those of packages that lie in it.
+    fn member_tree(&self, path: &str, location: &str, fetched: &Fetched, folder: &str) -> Result<Tree> {
+        let own;
+        let published = if folder.is_empty() {
+            &fetched.published
+        } else {
+            own = fetched.archive.read_text(&format!("{folder}/package.json")).unwrap_or_default();
+            &Published::parse(&own)
+        };
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let mut tree = Tree::new();
+        for (index, member) in fetched.archive.members().iter().enumerate() {
+            let Some(below) = member.path.as_str().strip_prefix(&prefix) else { continue };
+            if self.is_of_another(path, location, below) {
+                continue;
+            }
+            let Some(name) = installed_name(below) else { continue };
+            let at = ArchivePath::new(&format!("{path}/{name}"))
+                .map_err(|problem| Error::failed(format!("`{path}/{name}` {problem}")))?;
+            let mut entry = Entry::member(&fetched.archive, index);
+            if let Entry::File { executable, .. } = &mut entry {
+                *executable |= published.is_command(below);
+            }
+            // A `.gitignore` under its new name gives way to a `.npmignore` of the package.
+            if name == below || !tree.contains(at.as_str()) {
+                tree.insert(at, entry);
+            }
+        }
+        Ok(tree)
+    }
+
+    /// Whether a file in a package's archive belongs to a package that lies in it, or to one in its archive that the lock
+    /// has and the function does not need.
+    fn is_of_another(&self, path: &str, location: &str, below: &str) -> bool {
+        let mut end = 0;
+        while let Some(at) = below[end..].find("node_modules/") {
+            let start = end + at + "node_modules/".len();
+            let named = |name: &str| start + name.len();
+            let mut parts = below[start..].splitn(3, '/');
+            let Some(first) = parts.next() else { return false };
+            end = match parts.next() {
+                Some(second) if first.starts_with('@') => named(first) + 1 + second.len(),
+                _ => named(first),
+            };
+            let folder = &below[..end];
+            let locked = format!("{location}/{folder}");
+            if self.layout.contains_key(&format!("{path}/{folder}"))
+                || (self.lock.get(&locked).is_some() && !self.graph.slots.contains_key(&locked))
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn folder_tree(
+        &self,
+        path: &str,
+        location: &str,
+        folder: &std::path::Path,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Tree> {
+        let manifest_path = folder.join("package.json");
+        let manifest = Manifest::read(&manifest_path)?;
+        project::agree(self.lock, location, &manifest, &manifest_path)?;
+        let files = Files::new(&manifest, folder)?;
+        let filter = |path: &str| files.as_ref().filter(|files| !files.keeps(path)).map(|_| RULE);
+        let walked = walk::walk(&walk::Options {
+            root: folder,
+            project_root: self.request.project_root,
+            skip: self.request.skip,
+            exclude: &[],
+            include: &[],
+            replaced: &["node_modules"],
+            filter: Some(&filter),
+        })?;
+        findings.extend(walked.findings.into_iter().map(|mut finding| {
+            finding.path = finding.path.map(|below| format!("{path}/{below}"));
+            finding.function(&self.request.function.name)
+        }));
+        let executable = |below: &str| manifest.commands.iter().any(|command| command == below);
+        let tree = walked.tree.into_iter().map(|(below, mut entry)| {
+            if let Entry::File { executable: bit, .. } = &mut entry {
+                *bit |= executable(below.as_str());
+            }
+            (below.below(path), entry)
+        });
+        Ok(tree.collect())
+    }
+
+    fn not_run(&self, path: &str, location: &str, compiles: bool) -> Finding {
+        let label = self.lock.label(location);
+        let (what, hint) = if compiles {
+            (
+                "it compiles native code, which is in the package only if the package brings it prebuilt",
+                "if loading it fails on Lambda, look for a version with prebuilt binaries, or build it for Amazon Linux and bring the `.node` file in with `include`",
+            )
+        } else {
+            (
+                "what it would download or generate is not in the package",
+                "most such scripts only check, or repair what is missing; if the function misses a file, make it in your build and bring it in with `include`",
+            )
+        };
+        Finding::new(
+            Rule::InstallScriptNotRun,
+            format!("{label} has an install script, which is not run: {what}"),
+            hint,
+        )
+        .path(path)
+        .function(&self.request.function.name)
+    }
+}
+
+/// The name that npm gives a file of an archive; nothing for what is never packed.
+fn installed_name(below: &str) -> Option<String> {
+    let (folder, name) = below.rsplit_once('/').map_or(("", below), |(folder, name)| (folder, name));
+    match name {
+        ".npmrc" | ".package-lock.json" => None,
+        ".gitignore" if folder.is_empty() => Some(".npmignore".to_owned()),
+        ".gitignore" => Some(format!("{folder}/.npmignore")),
+        _ => Some(below.to_owned()),
+    }
+}

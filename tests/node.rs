@@ -1,0 +1,292 @@
+//! Node.js functions resolved from real packages of npm's registry, compared with what npm itself installs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lambda_pack::error::{Error, Kind};
+use lambda_pack::finding::Rule;
+use lambda_pack::lambda::{self, Architecture};
+use lambda_pack::process::Tool;
+use lambda_pack::project::FunctionSpec;
+use lambda_pack::report::Silent;
+use lambda_pack::resolve::node::Node;
+use lambda_pack::resolve::{Application, Context, Request, Resolution, Resolver};
+use lambda_pack::store::{Fetcher, Store};
+use lambda_pack::tree::Entry;
+
+/// A copy of a fixture (or an empty project) that a test may change.
+struct Project {
+    dir: tempfile::TempDir,
+}
+
+/// How a test resolves.
+#[derive(Clone, Copy, Default)]
+struct How {
+    offline: bool,
+    locked: bool,
+    empty_store: bool,
+}
+
+impl Project {
+    fn empty() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn fixture(name: &str) -> Self {
+        let project = Self::empty();
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name), project.root());
+        project
+    }
+
+    fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        lambda_pack::fsio::write_atomic(&path, text.as_bytes()).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.root().join(path)).unwrap()
+    }
+
+    fn npm(&self, args: &[&str]) {
+        let install = "these tests compare with npm: install Node.js with npm, e.g. `sudo apt-get install npm`";
+        let tool = Tool::new("npm").args(args).cwd(self.root()).install_hint(install);
+        tool.run().map_err(Error::from).unwrap_or_else(|e| panic!("{e} {:?}", e.hints()));
+    }
+
+    fn resolve(&self, folder: &str, architecture: Architecture) -> Result<Resolution, Error> {
+        self.resolve_as(folder, architecture, How::default())
+    }
+
+    fn resolve_as(&self, folder: &str, architecture: Architecture, how: How) -> Result<Resolution, Error> {
+        let scratch = tempfile::tempdir().unwrap();
+        // One store for all tests: each archive is fetched once.
+        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("node-store");
+        let store = Store::new(if how.empty_store { scratch.path().to_owned() } else { kept });
+        let fetcher = Fetcher::new(&store, how.offline, &Silent);
+        let (offline, locked) = (how.offline, how.locked);
+        let context = Context { store: &store, fetcher: &fetcher, reporter: &Silent, offline, locked };
+        let path = if folder.is_empty() { self.root().to_owned() } else { self.root().join(folder) };
+        let function = FunctionSpec::new("f", path, "nodejs22.x");
+        let runtime = lambda::find("nodejs22.x").unwrap();
+        let request =
+            Request { function: &function, runtime, architecture, project_root: self.root(), skip: &[] };
+        assert!(Node.claims(&request).is_some());
+        Node.resolve(&[request], &context).pop().unwrap()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Files of all packages by path, with their contents and whether they may be executed.
+fn files(resolution: &Resolution) -> BTreeMap<String, (Vec<u8>, bool)> {
+    let mut out = BTreeMap::new();
+    for (path, entry) in resolution.packages.iter().flat_map(|package| package.tree.iter()) {
+        let Entry::File { executable, .. } = entry else { panic!("{path} is no file") };
+        let twice = out.insert(path.as_str().to_owned(), (entry.read().unwrap(), *executable));
+        assert!(twice.is_none(), "{path} belongs to two packages");
+    }
+    out
+}
+
+/// Files that npm installed, as [`files`] has them. The links in `.bin` and npm's own notes are not compared.
+fn installed(folder: &Path) -> BTreeMap<String, (Vec<u8>, bool)> {
+    let mut out = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(folder.join("node_modules")).into_iter().map(Result::unwrap) {
+        let path = entry.path().strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+        if entry.file_type().is_file() && !path.ends_with("/.package-lock.json") {
+            #[cfg(unix)]
+            let executable = std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions()) & 0o100 != 0;
+            #[cfg(not(unix))]
+            let executable = false;
+            out.insert(path, (fs::read(entry.path()).unwrap(), executable));
+        }
+    }
+    out
+}
+
+fn assert_same(ours: &BTreeMap<String, (Vec<u8>, bool)>, npms: &BTreeMap<String, (Vec<u8>, bool)>) {
+    assert_eq!(ours.keys().collect::<Vec<_>>(), npms.keys().collect::<Vec<_>>());
+    for (path, (bytes, executable)) in ours {
+        assert_eq!(bytes, &npms[path].0, "contents of {path}");
+        assert!(cfg!(windows) || *executable == npms[path].1, "mode of {path}");
+    }
+}
+
+fn names(resolution: &Resolution) -> Vec<String> {
+    resolution.packages.iter().map(|package| format!("{} {}", package.name, package.version)).collect()
+}
+
+#[test]
+fn express_is_what_npm_ci_installs() {
+    let project = Project::fixture("node-express");
+    let resolution = project.resolve("", Architecture::X86_64).unwrap();
+    assert_eq!(resolution.resolved_by, "package-lock.json");
+    assert!(resolution.findings.is_empty(), "{:?}", resolution.findings);
+    let replaced = matches!(resolution.application, Application::Folder { replaced: ["node_modules"], filter: None });
+    assert!(replaced);
+    project.npm(&["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    let ours = files(&resolution);
+    assert!(ours.contains_key("node_modules/express/package.json") && !ours.contains_key("node_modules/semver/package.json"));
+    assert!(ours["node_modules/mime/cli.js"].1, "a command is executable");
+    assert_same(&ours, &installed(project.root()));
+}
+
+#[test]
+fn sharp_gets_exactly_the_binaries_of_its_target() {
+    let project = Project::fixture("node-sharp");
+    let version = |name: &str| {
+        let lock: serde_json::Value = serde_json::from_str(&project.read("package-lock.json")).unwrap();
+        lock["packages"][format!("node_modules/{name}")]["version"].as_str().unwrap().to_owned()
+    };
+    for (architecture, cpu) in [(Architecture::X86_64, "x64"), (Architecture::Arm64, "arm64")] {
+        let resolution = project.resolve("", architecture).unwrap();
+        let of_img: Vec<String> = names(&resolution).into_iter().filter(|name| name.starts_with("@img/")).collect();
+        let expected = [format!("@img/sharp-libvips-linux-{cpu}"), format!("@img/sharp-linux-{cpu}")];
+        let expected: Vec<String> = expected.iter().map(|name| format!("{name} {}", version(name))).collect();
+        assert_eq!(of_img, expected);
+        let scripts: Vec<_> = resolution.findings.iter().filter(|f| f.rule == Rule::InstallScriptNotRun).collect();
+        assert_eq!(scripts.len(), 1);
+        assert_eq!(scripts[0].path.as_deref(), Some("node_modules/sharp"));
+        // Where npm can be told the target, it installs the same; older ones have no `--libc`.
+        let target = [format!("--cpu={cpu}"), "--os=linux".to_owned(), "--libc=glibc".to_owned()];
+        let mut args = vec!["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"];
+        args.extend(target.iter().map(String::as_str));
+        if npm_knows_targets() {
+            project.npm(&args);
+            assert_same(&files(&resolution), &installed(project.root()));
+        }
+    }
+}
+
+fn npm_knows_targets() -> bool {
+    let output = Tool::new("npm").arg("--version").run().map_err(Error::from).unwrap();
+    let version: Vec<u32> = output.text().trim().split('.').filter_map(|part| part.parse().ok()).collect();
+    version >= vec![10, 4]
+}
+
+#[test]
+fn a_lock_without_libc_still_leaves_musl_out() {
+    let project = Project::fixture("node-sharp");
+    let mut lock: serde_json::Value = serde_json::from_str(&project.read("package-lock.json")).unwrap();
+    for (_, entry) in lock["packages"].as_object_mut().unwrap() {
+        entry.as_object_mut().unwrap().remove("libc");
+    }
+    project.write("package-lock.json", &lock.to_string());
+    let resolution = project.resolve("", Architecture::Arm64).unwrap();
+    assert!(!names(&resolution).iter().any(|name| name.contains("musl")), "{:?}", names(&resolution));
+    assert!(names(&resolution).iter().any(|name| name.starts_with("@img/sharp-linux-arm64")));
+}
+
+#[test]
+fn a_workspace_is_flattened_and_runs() {
+    let project = Project::fixture("node-workspace");
+    let resolution = project.resolve("packages/api", Architecture::X86_64).unwrap();
+    let ours = files(&resolution);
+    let of = |path: &str| String::from_utf8(ours[&format!("node_modules/{path}/package.json")].0.clone()).unwrap();
+    assert!(of("ms").contains("\"2.1.3\""));
+    assert!(of("debug/node_modules/ms").contains("\"2.0.0\""));
+    assert!(of("@fixture/shared/node_modules/ms").contains("\"1.0.0\""));
+    assert!(ours.contains_key("node_modules/@fixture/shared/lib/index.js"));
+    assert!(!ours.keys().any(|path| path.contains("shared/test") || path.contains("semver")));
+    let Application::Folder { filter: Some(filter), .. } = &resolution.application else { panic!("no filter") };
+    let dropped = |path: &str| filter(path);
+    assert_eq!(dropped("index.js"), None);
+    assert_eq!(dropped("package.json"), None);
+    assert_eq!(dropped("lib/versions.js"), None);
+    assert_eq!(dropped("lib/versions.test.js"), Some("not in package.json files"));
+    assert_eq!(dropped("notes.txt"), Some("not in package.json files"));
+
+    // What each package gets, asked of Node.js itself in a folder that has nothing else.
+    let packed = Project::empty();
+    for (path, (bytes, _)) in &ours {
+        packed.write(path, &String::from_utf8_lossy(bytes));
+    }
+    for path in ["index.js", "lib/versions.js"] {
+        packed.write(path, &project.read(&format!("packages/api/{path}")));
+    }
+    let script = "require('./index').handler({}).then((r) => console.log(JSON.stringify(r.versions)))";
+    let output = Tool::new("node").args(["-e", script]).cwd(packed.root()).run().map_err(Error::from).unwrap();
+    assert_eq!(output.text().trim(), r#"{"api":"2.1.3","debug":"2.0.0","shared":"1.0.0"}"#);
+}
+
+#[test]
+fn a_project_without_lock_gets_one_that_is_not_kept() {
+    let project = Project::empty();
+    project.write("package.json", r#"{"name": "p", "dependencies": {"ms": "2.1.3", "lib": "file:lib"}, "devDependencies": {"debug": "*"}}"#);
+    project.write("lib/package.json", r#"{"name": "lib", "version": "0.1.0", "bin": "run.js", "dependencies": {"ms": "2.0.0"}}"#);
+    project.write("lib/run.js", "#!/usr/bin/env node\n");
+    let how = How { locked: true, ..How::default() };
+    let error = project.resolve_as("", Architecture::X86_64, how).err().unwrap();
+    assert!(error.kind() == Kind::Config && error.to_string().contains("--locked"), "{error}");
+    let resolution = project.resolve("", Architecture::X86_64).unwrap();
+    assert_eq!(names(&resolution), ["lib 0.1.0", "ms 2.0.0", "ms 2.1.3"]);
+    assert!(files(&resolution)["node_modules/lib/run.js"].1, "the command of a folder is executable");
+    assert!(resolution.notes[0].contains("commit the lock"));
+    assert!(!project.root().join("package-lock.json").exists());
+}
+
+#[test]
+fn local_tarballs_and_shrinkwraps_are_read() {
+    let project = Project::empty();
+    project.write("src/package.json", r#"{"name": "packed", "version": "1.2.3"}"#);
+    project.write("src/index.js", "module.exports = 1;\n");
+    project.npm(&["pack", "./src", "--pack-destination", "."]);
+    project.write("package.json", r#"{"name": "p", "dependencies": {"packed": "file:packed-1.2.3.tgz", "alias": "npm:ms@2.0.0"}}"#);
+    project.npm(&["install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    fs::rename(project.root().join("package-lock.json"), project.root().join("npm-shrinkwrap.json")).unwrap();
+    project.write("package-lock.json", "not even JSON");
+    let resolution = project.resolve("", Architecture::Arm64).unwrap();
+    assert_eq!(resolution.resolved_by, "npm-shrinkwrap.json");
+    assert_eq!(names(&resolution), ["ms 2.0.0", "packed 1.2.3"]);
+    let ours = files(&resolution);
+    assert!(ours.contains_key("node_modules/packed/index.js") && ours.contains_key("node_modules/alias/index.js"));
+}
+
+#[test]
+fn folders_without_dependencies_need_no_npm_and_no_lock() {
+    let project = Project::empty();
+    project.write("plain/index.js", "");
+    project.write("node_modules/x/index.js", "");
+    let how = How { offline: true, locked: true, empty_store: true };
+    let resolution = project.resolve_as("plain", Architecture::X86_64, how).unwrap();
+    assert!(matches!(resolution.application, Application::Folder { replaced: [], filter: None }));
+    project.write("package.json", r#"{"devDependencies": {"x": "*"}}"#);
+    let resolution = project.resolve_as("", Architecture::X86_64, how).unwrap();
+    assert!(resolution.packages.is_empty() && resolution.notes[0].contains("node_modules"), "{:?}", resolution.notes);
+}
+
+#[test]
+fn offline_says_what_is_missing() {
+    let project = Project::fixture("node-express");
+    let how = How { offline: true, empty_store: true, ..How::default() };
+    let error = project.resolve_as("", Architecture::X86_64, how).err().unwrap();
+    assert!(error.to_string().contains("packages could not be fetched") && error.to_string().contains("--offline"), "{error}");
+}
+
+#[test]
+fn a_changed_archive_is_refused() {
+    let project = Project::empty();
+    let integrity = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+    project.write("package.json", r#"{"dependencies": {"ms": "2.0.0"}}"#);
+    let lock = serde_json::json!({"lockfileVersion": 3, "packages": {"": {"dependencies": {"ms": "2.0.0"}},
+        "node_modules/ms": {"version": "2.0.0", "integrity": integrity}}});
+    project.write("package-lock.json", &lock.to_string());
+    let error = project.resolve("", Architecture::X86_64).err().unwrap();
+    assert!(error.to_string().contains("does not have the digest that its lock names"), "{error}");
+}
