@@ -89,7 +89,7 @@ pub(super) struct Pins {
     /// What a person should know.
     pub(super) notes: Vec<String>,
     /// Keeps wheels that were built for these pins on disk.
-    pub(super) scratch: Vec<crate::fsio::Scratch>,
+    pub(super) _scratch: Vec<crate::fsio::Scratch>,
 }
 
 /// A lock file's archive: URL, or a path resolved by the caller, with a digest in one of the usual notations
