@@ -38,10 +38,10 @@ impl fmt::Display for Position {
 }
 
 /// An error with its facts, its cause and the next step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     kind: Kind,
     message: String,

@@ -1,1 +1,199 @@
-//! The python resolver.
+//! Python: packages are put together from wheels, chosen for the runtime and never for this machine.
+//!
+//! Of the files in a function's folder the first of these decides:
+//!
+//! 1. `uv.lock` with `pyproject.toml` (also the lock of a workspace above); read here, no tool runs;
+//! 2. `pylock.toml` (PEP 751); read here, no tool runs;
+//! 3. `requirements.txt`; resolved by uv when it is on PATH, else by pip;
+//! 4. `pyproject.toml` without a lock; resolved likewise;
+//! 5. none: the function has no dependencies.
+//!
+//! All of them give pins ([`pin`]): name, version, and archives with digests. Which wheel of a version is packed is for
+//! [`tags`] to say: the best that the runtime's Python, processor and glibc load, in the order of PyPA's `packaging.tags`.
+//! Wheels are fetched into the store, all of all functions at once, and their members laid out as an installer would
+//! ([`assemble`]). What has no wheel is built from source when it has no machine code ([`build`]); otherwise it is a
+//! finding and is left out, so that all such packages are told in one run.
+//!
+//! `--locked` takes the two locks; a `requirements.txt` in which everything that is needed stands with an exact version;
+//! and a project without dependencies. Anything else is refused.
+//!
+//! Modules below `src/` are not where Lambda looks: such a project's own wheel is built and packed, too. The launchers of
+//! console scripts are not made.
+
+mod ask;
+mod assemble;
+mod build;
+mod manifest;
+mod names;
+mod pin;
+mod pip;
+mod pip_markers;
+mod plan;
+mod pylock;
+mod requirements;
+mod select;
+mod stub;
+mod tags;
+mod target;
+mod uv;
+mod uv_lock;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+
+use super::{Application, Context, Package, Request, Resolution, Resolver};
+use crate::error::Result;
+use crate::finding::Finding;
+use crate::lambda::{Architecture, Family};
+use build::Builder;
+use pin::Pins;
+use plan::{Input, Planner};
+use select::Choice;
+use target::Target;
+
+pub use build::Programs;
+
+/// The resolver of Python functions.
+#[derive(Debug, Clone)]
+pub struct Python {
+    programs: Programs,
+}
+
+impl Default for Python {
+    fn default() -> Self {
+        Self::with_programs(Programs::find())
+    }
+}
+
+impl Python {
+    /// A resolver that uses these programs, whatever is on PATH.
+    pub fn with_programs(programs: Programs) -> Self {
+        Self { programs }
+    }
+}
+
+/// One distinct piece of work: an input on a target. Functions that share it share the answer.
+struct Job {
+    input: Input,
+    target: Target,
+}
+
+/// What a job gave.
+#[derive(Clone)]
+struct Answer {
+    packages: Vec<Package>,
+    findings: Vec<Finding>,
+    notes: Vec<String>,
+    resolved_by: String,
+}
+
+impl Resolver for Python {
+    fn name(&self) -> &'static str {
+        "python"
+    }
+
+    fn claims(&self, request: &Request<'_>) -> Option<PathBuf> {
+        matches!(request.runtime.family, Family::Python { .. })
+            .then(|| Input::find(&request.function.path, request.project_root).path().to_owned())
+    }
+
+    fn resolve(&self, requests: &[Request<'_>], context: &Context<'_>) -> Vec<Result<Resolution>> {
+        let mut jobs = Vec::new();
+        let mut known = HashMap::new();
+        let indices: Vec<Result<usize>> = requests.iter().map(|request| job(request, &mut jobs, &mut known)).collect();
+        let answers = run(&jobs, &self.programs, context);
+        let give = |(request, index): (&Request<'_>, Result<usize>)| match &answers[index?] {
+            Ok(answer) => Ok(resolution(answer.clone(), request)),
+            Err(error) => Err(error.clone()),
+        };
+        requests.iter().zip(indices).map(give).collect()
+    }
+}
+
+/// The index of the request's job, which is added when it is new.
+fn job(
+    request: &Request<'_>,
+    jobs: &mut Vec<Job>,
+    known: &mut HashMap<(String, &'static str, Architecture), usize>,
+) -> Result<usize> {
+    let target = Target::new(request.runtime, request.architecture)?;
+    let input = Input::find(&request.function.path, request.project_root);
+    let key = (input.key()?, request.runtime.id, request.architecture);
+    // Whether there is nothing to resolve is for each folder to say.
+    if let Some(index) = known.get(&key).filter(|_| !matches!(input, Input::Nothing(_))) {
+        return Ok(*index);
+    }
+    jobs.push(Job { input, target });
+    known.insert(key, jobs.len() - 1);
+    Ok(jobs.len() - 1)
+}
+
+/// Plans every job, fetches all that they need at once, and puts the packages together.
+fn run(jobs: &[Job], programs: &Programs, context: &Context<'_>) -> Vec<Result<Answer>> {
+    let builder = Builder::new(context, programs);
+    let planner = Planner { context, programs, builder: &builder };
+    let plans: Vec<Result<(Pins, Vec<Choice>)>> = jobs
+        .par_iter()
+        .map(|job| {
+            let pins = planner.plan(&job.input, &job.target)?;
+            let choices = pins.pins.iter().map(|pin| select::choose(pin, &job.target, context)).collect();
+            Ok((pins, choices))
+        })
+        .collect();
+    let remotes: Vec<_> = plans
+        .iter()
+        .flatten()
+        .flat_map(|(_, choices)| choices)
+        .filter_map(|choice| match choice {
+            Choice::Wheel(remote) | Choice::Sdist(remote) => Some(remote.clone()),
+            Choice::Local | Choice::Nothing(_) => None,
+        })
+        .collect();
+    let mut fetched = context.fetcher.fetch_all(&remotes).into_iter();
+    let mut answers = Vec::new();
+    for (job, plan) in jobs.iter().zip(plans) {
+        answers.push(plan.and_then(|(pins, choices)| finish(pins, &choices, &mut fetched, job, &builder)));
+    }
+    answers
+}
+
+/// Takes the plan's archives off `fetched` and makes packages of them.
+fn finish(
+    pins: Pins,
+    choices: &[Choice],
+    fetched: &mut impl Iterator<Item = Result<std::sync::Arc<crate::store::Archive>>>,
+    job: &Job,
+    builder: &Builder<'_>,
+) -> Result<Answer> {
+    // Every archive is taken, also after an error, since those of the next plan follow.
+    let archives: Vec<_> = choices
+        .iter()
+        .map(|choice| match choice {
+            Choice::Wheel(_) | Choice::Sdist(_) => fetched.next().transpose(),
+            Choice::Local | Choice::Nothing(_) => Ok(None),
+        })
+        .collect();
+    let mut answer =
+        Answer { packages: Vec::new(), findings: pins.findings, notes: pins.notes, resolved_by: pins.resolved_by };
+    for ((pin, choice), archive) in pins.pins.iter().zip(choices).zip(archives) {
+        match select::package(pin, choice, archive?, &job.target, builder)? {
+            Ok(package) => answer.packages.push(package),
+            Err(finding) => answer.findings.push(finding),
+        }
+    }
+    answer.packages.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(answer)
+}
+
+fn resolution(answer: Answer, request: &Request<'_>) -> Resolution {
+    Resolution {
+        application: Application::Folder { replaced: &[], filter: None },
+        packages: answer.packages,
+        findings: answer.findings.into_iter().map(|finding| finding.function(&request.function.name)).collect(),
+        notes: answer.notes,
+        resolved_by: answer.resolved_by,
+        ..Resolution::default()
+    }
+}

@@ -1,0 +1,100 @@
+//! What both tools are asked, and how their refusals are told.
+
+use std::path::{Path, PathBuf};
+
+use super::requirements::Requirements;
+use super::target::Target;
+use crate::error::{Error, Kind, Result};
+use crate::fsio::Scratch;
+
+/// A question for uv or pip: what does this file need on the target?
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    /// The file as a person knows it, for messages.
+    pub(super) shown: &'a Path,
+    /// The file for the tool: the same, or one that was written anew.
+    pub(super) input: PathBuf,
+    /// What stands in it; empty for a `pyproject.toml`.
+    pub(super) requirements: &'a Requirements,
+    /// For scratch files.
+    pub(super) scratch: &'a Scratch,
+    /// For which Python.
+    pub(super) target: &'a Target,
+    /// No network.
+    pub(super) offline: bool,
+}
+
+impl Question<'_> {
+    /// The refusal of a tool, in its own words without progress and warnings. A refusal of what the file asks for is the
+    /// file's mistake; anything else is a failure.
+    pub(super) fn refused(&self, tool: &str, said: &str) -> Error {
+        let said = self.requirements.unstage(self.scratch.path(), said);
+        let useful = useful_lines(&said);
+        let message = format!("`{}` cannot be resolved for {} ({tool})", self.shown.display(), self.target.name());
+        let error = match kind(&useful) {
+            Kind::Config => Error::config(message),
+            Kind::Failed => Error::failed(message),
+        };
+        let error = error.because(useful.trim_end());
+        if self.offline { error.hint("run once without `--offline`, or commit a `uv.lock`") } else { error }
+    }
+}
+
+/// What explains the refusal: from the first error on, warnings left out.
+fn useful_lines(said: &str) -> String {
+    let is_noise = |line: &&str| {
+        let line = line.trim_start().to_lowercase();
+        line.is_empty()
+            || ["warning:", "deprecation:", "[notice]", "looking in"].iter().any(|start| line.starts_with(start))
+    };
+    let lines: Vec<&str> = said.lines().filter(|line| !is_noise(line)).collect();
+    let first = lines.iter().position(|line| line.to_lowercase().starts_with("error")).unwrap_or(0);
+    // The rest of a long traceback explains less than its end.
+    let first = first.max(lines.len().saturating_sub(40));
+    lines[first..].iter().map(|line| format!("\n  {line}")).collect()
+}
+
+fn kind(said: &str) -> Kind {
+    const MISTAKES: &[&str] = &[
+        "No solution found",
+        "No matching distribution found",
+        "ResolutionImpossible",
+        "Couldn't parse",
+        "Invalid requirement",
+        "do not match the hashes",
+        "DO NOT MATCH THE HASHES",
+        "require-hashes",
+        "Hash mismatch",
+    ];
+    const NETWORK: &[&str] = &[
+        "Connection",
+        "Temporary failure",
+        "dns error",
+        "Failed to fetch",
+        "timed out",
+        "--offline",
+        "network was disabled",
+    ];
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if says(MISTAKES) && !says(NETWORK) { Kind::Config } else { Kind::Failed }
+}
+
+/// Writes `text` below the scratch folder.
+pub(super) fn scratch_file(scratch: &Scratch, name: &str, text: &str) -> Result<PathBuf> {
+    let path = scratch.path().join(name);
+    crate::fsio::write_atomic(&path, text.as_bytes())?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mistake_is_told_without_noise() {
+        let said = "warning: x\nerror: No solution found\n  cause: there is no version of a==9\n";
+        assert_eq!(useful_lines(said), "\n  error: No solution found\n    cause: there is no version of a==9");
+        assert_eq!(kind(said), Kind::Config);
+        assert_eq!(kind("error: No solution found, Connection refused"), Kind::Failed);
+    }
+}

@@ -1,0 +1,285 @@
+//! Builds wheels from sources: projects on this machine, Git commits, and packages that are published as source only.
+//!
+//! A build runs in a copy of the source, so that nothing is left in the project, with `uv build` or else `pip wheel`.
+//! Only wheels without machine code are taken, since a compiler here would compile for this machine; there is none for the
+//! build to find, so that packages with an optional extension build without it. The build backend is the newest that the
+//! project's `build-system` allows, as for every installer; it may leave its own version in `WHEEL`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::tags::WheelName;
+use crate::error::{Error, Result};
+use crate::fsio::{self, Scratch};
+use crate::process::{Failure, Tool, find_program};
+use crate::report::{Task, Unit};
+use crate::resolve::Context;
+use crate::store::Archive;
+use crate::tree::ArchivePath;
+
+/// 1980-01-01, the first day that a zip can name.
+const EPOCH: &str = "315532800";
+/// Never part of what is built, wherever they are.
+const LEFT_OUT: &[&str] = &[
+    ".git",
+    ".hg",
+    ".svn",
+    ".venv",
+    "__pycache__",
+    ".tox",
+    ".nox",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".aws-sam",
+    "node_modules",
+];
+/// Sources of machine code, by extension.
+const NATIVE_SOURCES: &[&str] =
+    &["c", "cc", "cpp", "cxx", "pyx", "rs", "f", "f90", "f77", "m", "go", "cu", "pyf", "asm", "s"];
+
+/// How to get uv or pip when neither is here.
+pub(super) const INSTALL_HINT: &str =
+    "install uv (https://docs.astral.sh/uv/), or pip with `python3 -m ensurepip`, and see that it is on PATH";
+
+/// The tools of Python that are on PATH.
+#[derive(Debug, Clone, Default)]
+pub struct Programs {
+    /// `uv`.
+    pub uv: Option<PathBuf>,
+    /// `python3`, which may or may not have pip.
+    pub python: Option<PathBuf>,
+}
+
+impl Programs {
+    /// Looks for them.
+    pub fn find() -> Self {
+        Self { uv: find_program("uv"), python: find_program("python3").or_else(|| find_program("python")) }
+    }
+
+    /// A call of uv that downloads no Python.
+    pub(super) fn call_uv(uv: &Path, offline: bool) -> Tool {
+        let tool = Tool::new(uv).env("UV_PYTHON_DOWNLOADS", "never").env("NO_COLOR", "1").env_remove("VIRTUAL_ENV");
+        if offline { tool.arg("--offline") } else { tool }
+    }
+
+    /// A call of pip.
+    pub(super) fn call_pip(python: &Path) -> Tool {
+        Tool::new(python)
+            .args(["-m", "pip"])
+            .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+            .env("PIP_NO_INPUT", "1")
+            .env("PIP_USER", "0")
+            .env("PIP_REQUIRE_VIRTUALENV", "0")
+            .env("NO_COLOR", "1")
+            .install_hint(INSTALL_HINT)
+    }
+}
+
+/// What became of a build.
+#[derive(Debug, Clone)]
+pub(super) enum Built {
+    /// A wheel without machine code, in the store and, under its own name, on disk.
+    Wheel {
+        /// It in the store.
+        archive: Arc<Archive>,
+        /// Its file name, which has name, version and tags.
+        name: WheelName,
+        /// The file as the tool wrote it.
+        path: PathBuf,
+    },
+    /// It needs a compiler; the tag that it got, or what the build said.
+    Native(String),
+}
+
+/// Builds, each source once.
+pub(super) struct Builder<'a> {
+    context: &'a Context<'a>,
+    programs: &'a Programs,
+    done: Mutex<HashMap<String, Built>>,
+    scratches: Mutex<Vec<Scratch>>,
+}
+
+impl<'a> Builder<'a> {
+    /// A builder for one run.
+    pub(super) fn new(context: &'a Context<'a>, programs: &'a Programs) -> Self {
+        Self { context, programs, done: Mutex::default(), scratches: Mutex::default() }
+    }
+
+    /// Builds the project in a folder of this machine.
+    pub(super) fn folder(&self, folder: &Path) -> Result<Built> {
+        self.once(&folder.display().to_string(), || {
+            let label =
+                folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
+            let scratch = fsio::scratch_dir()?;
+            let copy = scratch.path().join("source");
+            copy_project(folder, &copy)?;
+            self.build(scratch, &copy, &label).map_err(|e| e.at(folder, None))
+        })
+    }
+
+    /// Builds a source distribution that is in the store.
+    pub(super) fn sdist(&self, archive: &Arc<Archive>, label: &str) -> Result<Built> {
+        self.once(&archive.path().display().to_string(), || {
+            let scratch = fsio::scratch_dir()?;
+            let copy = scratch.path().join("source");
+            unpack(archive, &copy)?;
+            self.build(scratch, &project_below(&copy), label)
+        })
+    }
+
+    /// Builds a commit of a Git repository.
+    pub(super) fn git(&self, url: &str, commit: &str, subdirectory: &str, label: &str) -> Result<Built> {
+        self.once(&format!("{url}#{commit}:{subdirectory}"), || {
+            if self.context.offline && url.contains("://") && !url.starts_with("file:") {
+                return Err(Error::failed(format!("{label} comes from Git, and `--offline` forbids fetching it")));
+            }
+            let scratch = fsio::scratch_dir()?;
+            let clone = scratch.path().join("clone");
+            let copy = scratch.path().join("source");
+            checkout(url, commit, &clone).map_err(|e| e.context(label))?;
+            let below = ArchivePath::new(subdirectory).map_or_else(|_| clone.clone(), |path| clone.join(path.as_str()));
+            copy_project(&below, &copy)?;
+            self.build(scratch, &copy, label)
+        })
+    }
+
+    /// Takes a wheel that lies on this machine into the store.
+    pub(super) fn adopt(&self, wheel: &Path, label: &str) -> Result<Arc<Archive>> {
+        self.context.store.adopt_built(wheel, label)
+    }
+
+    fn once(&self, key: &str, build: impl FnOnce() -> Result<Built>) -> Result<Built> {
+        // Held while building: two builds at once would fight for the same cores, and one of them may be for nothing.
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(built) = done.get(key) {
+            return Ok(built.clone());
+        }
+        let built = build()?;
+        done.insert(key.to_owned(), built.clone());
+        Ok(built)
+    }
+
+    fn build(&self, scratch: Scratch, source: &Path, label: &str) -> Result<Built> {
+        let _task = Task::begin(self.context.reporter, format!("Building {label}"), None, Unit::Items);
+        let out = scratch.path().join("out");
+        fsio::create_dir_all(&out)?;
+        if let Err(failure) = self.tool(source, &out)?.run() {
+            return match failure {
+                Failure::Status { stderr, .. } if has_native_sources(source) => Ok(Built::Native(last_line(&stderr))),
+                Failure::Status { error, .. } | Failure::NotStarted(error) => {
+                    Err(error.context(format!("Failed to build {label}")))
+                }
+            };
+        }
+        let Some((path, name)) = only_wheel(&out) else {
+            return Err(Error::failed(format!("building {label} gave no wheel")));
+        };
+        if !name.is_pure() {
+            return Ok(Built::Native(format!("building it gives `{}`", name.tags())));
+        }
+        let archive = self.context.store.adopt_built(&path, label)?;
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        Ok(Built::Wheel { archive, name, path })
+    }
+
+    fn tool(&self, source: &Path, out: &Path) -> Result<Tool> {
+        let tool = match (&self.programs.uv, &self.programs.python) {
+            (Some(uv), _) => Programs::call_uv(uv, self.context.offline)
+                .args(["build", "--wheel", "--quiet", "--no-sources", "--out-dir"])
+                .arg(out)
+                .arg(source),
+            (None, Some(python)) => {
+                let pip = Programs::call_pip(python).args([
+                    "wheel",
+                    "--quiet",
+                    "--no-deps",
+                    "--ignore-requires-python",
+                    "--wheel-dir",
+                ]);
+                let pip = pip.arg(out).arg(source);
+                if self.context.offline { pip.arg("--no-index") } else { pip }
+            }
+            (None, None) => return Err(Error::failed("neither uv nor pip was found on PATH").hint(INSTALL_HINT)),
+        };
+        Ok(tool
+            .env("SOURCE_DATE_EPOCH", EPOCH)
+            .env("PYTHONHASHSEED", "0")
+            .env("CC", "false")
+            .env("CXX", "false")
+            .env("RUSTC", "false"))
+    }
+}
+
+fn only_wheel(folder: &Path) -> Option<(PathBuf, WheelName)> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    entries.map(|e| e.path()).find_map(|path| {
+        let name = WheelName::parse(path.file_name()?.to_str()?)?;
+        Some((path, name))
+    })
+}
+
+fn last_line(text: &str) -> String {
+    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("the build failed").to_owned()
+}
+
+fn has_native_sources(folder: &Path) -> bool {
+    walkdir::WalkDir::new(folder).into_iter().flatten().any(|entry| {
+        let extension = entry.path().extension().and_then(|e| e.to_str());
+        extension.is_some_and(|e| NATIVE_SOURCES.contains(&e.to_ascii_lowercase().as_str()))
+    })
+}
+
+/// Copies a project without version control, environments and what earlier builds left. Links become what they point to.
+fn copy_project(from: &Path, to: &Path) -> Result<()> {
+    let keep = |entry: &walkdir::DirEntry| {
+        let name = entry.file_name().to_string_lossy();
+        let is_output = entry.depth() == 1 && (name == "build" || name == "dist");
+        let is_dropped = LEFT_OUT.contains(&name.as_ref()) || name.ends_with(".egg-info") || is_output;
+        entry.depth() == 0 || !(entry.file_type().is_dir() && (is_dropped || entry.path().join("pyvenv.cfg").is_file()))
+    };
+    for entry in walkdir::WalkDir::new(from).follow_links(true).sort_by_file_name().into_iter().filter_entry(keep) {
+        let entry = entry.map_err(|e| Error::failed(format!("Failed to copy `{}`", from.display())).because(e))?;
+        let target = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
+        if entry.file_type().is_dir() {
+            fsio::create_dir_all(&target)?;
+        } else if entry.file_type().is_file() {
+            std::fs::copy(entry.path(), &target).map_err(|e| Error::io("copy", entry.path(), &e))?;
+        }
+    }
+    Ok(())
+}
+
+fn unpack(archive: &Archive, to: &Path) -> Result<()> {
+    for (index, member) in archive.members().iter().enumerate() {
+        fsio::write_atomic(&to.join(member.path.as_str()), &archive.read(index)?)?;
+    }
+    Ok(())
+}
+
+/// The project in an unpacked source distribution: its root, or in a zip its one folder.
+fn project_below(folder: &Path) -> PathBuf {
+    let is_project = |path: &Path| path.join("pyproject.toml").is_file() || path.join("setup.py").is_file();
+    let below = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).find(|p| is_project(p));
+    match below {
+        Some(below) if !is_project(folder) => below,
+        _ => folder.to_owned(),
+    }
+}
+
+fn checkout(url: &str, commit: &str, to: &Path) -> Result<()> {
+    let git = |args: &[&str]| {
+        let tool = Tool::new("git").args(["-c", "core.autocrlf=false"]).args(args).env("GIT_TERMINAL_PROMPT", "0");
+        tool.install_hint("install Git, or depend on a published version").run().map_err(Error::from)
+    };
+    fsio::create_dir_all(to)?;
+    let folder = to.display().to_string();
+    git(&["init", "--quiet", &folder])?;
+    // Servers that refuse to give out single commits give out everything.
+    if git(&["-C", &folder, "fetch", "--quiet", "--depth", "1", url, commit]).is_err() {
+        git(&["-C", &folder, "fetch", "--quiet", url, "+refs/*:refs/fetched/*"])?;
+    }
+    git(&["-C", &folder, "checkout", "--quiet", "--detach", commit])?;
+    Ok(())
+}

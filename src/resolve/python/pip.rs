@@ -1,0 +1,277 @@
+//! Resolves with pip's dry run, whose report names the wheels that it would take, by URL and digest.
+//!
+//! pip takes platform tags literally, so all that the runtime loads are spelled out. It evaluates markers for the Python
+//! that it runs in; see [`super::pip_markers`] for what is done about that. With a platform given it takes wheels only, so a
+//! package that is published as source only is built first and offered beside the index.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::ask::Question;
+use super::build::{Builder, Built, INSTALL_HINT, Programs};
+use super::names::{self, normalize};
+use super::pin::{Origin, Pin, RemoteFile};
+use super::{pip_markers, select, stub};
+use crate::error::{Error, Result};
+use crate::finding::Finding;
+use crate::process::{Failure, Tool};
+use crate::resolve::Context;
+use crate::store::Digest;
+
+/// The first pip whose `install` has `--report` and `--dry-run`.
+const OLDEST: (u32, u32) = (22, 2);
+/// Packages without wheels in one file; each costs a call of pip.
+const MAX_BUILDS: usize = 50;
+
+/// pip, found and new enough.
+pub(super) struct Pip<'a> {
+    python: &'a Path,
+    version: String,
+}
+
+/// What `--report` writes.
+#[derive(Debug, Deserialize)]
+pub(super) struct Report {
+    /// What it would install.
+    pub(super) install: Vec<Item>,
+    /// The markers of the Python that pip runs in.
+    pub(super) environment: BTreeMap<String, String>,
+}
+
+/// One package of a report.
+#[derive(Debug, Deserialize)]
+pub(super) struct Item {
+    download_info: Download,
+    /// Whether a line of the file asks for it.
+    #[serde(default)]
+    pub(super) requested: bool,
+    /// With which extras.
+    #[serde(default)]
+    pub(super) requested_extras: Vec<String>,
+    /// Its core metadata.
+    pub(super) metadata: Metadata,
+}
+
+#[derive(Debug, Deserialize)]
+struct Download {
+    url: String,
+    archive_info: Option<ArchiveInfo>,
+    dir_info: Option<serde_json::Value>,
+    vcs_info: Option<VcsInfo>,
+    subdirectory: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ArchiveInfo {
+    hash: Option<String>,
+    #[serde(default)]
+    hashes: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct VcsInfo {
+    commit_id: String,
+}
+
+/// Core metadata, as JSON.
+#[derive(Debug, Deserialize)]
+pub(super) struct Metadata {
+    /// The name as it is published.
+    pub(super) name: String,
+    /// The version.
+    pub(super) version: String,
+    /// Its own requirements.
+    #[serde(default)]
+    pub(super) requires_dist: Vec<String>,
+}
+
+impl<'a> Pip<'a> {
+    /// Asks for its version.
+    ///
+    /// # Errors
+    /// When Python has no pip, or one without `--report`.
+    pub(super) fn new(python: &'a Path) -> Result<Self> {
+        let said = Programs::call_pip(python)
+            .arg("--version")
+            .run()
+            .map_err(|failure| Error::from(failure).context("neither uv nor pip is here").hint(INSTALL_HINT))?;
+        let version = said.text().split_whitespace().nth(1).unwrap_or_default().to_owned();
+        let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+        if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < OLDEST {
+            return Err(Error::failed(format!(
+                "pip {version} is too old; 22.2 is the first that can report what it would install"
+            ))
+            .hint("update it with `python3 -m pip install --upgrade pip`, or install uv"));
+        }
+        Ok(Self { python, version })
+    }
+
+    /// `pip 23.2.1`.
+    pub(super) fn name(&self) -> String {
+        format!("pip {}", self.version)
+    }
+
+    /// The pins, and findings about packages that need a compiler.
+    pub(super) fn resolve(
+        &self,
+        question: &Question<'_>,
+        builder: &Builder<'_>,
+        context: &Context<'_>,
+    ) -> Result<(Vec<Pin>, Vec<Finding>)> {
+        let mut findings = Vec::new();
+        let mut left_out = BTreeSet::new();
+        let links = question.scratch.path().join("links");
+        crate::fsio::create_dir_all(&links)?;
+        for _ in 0..MAX_BUILDS {
+            let said = match self.install(question, &links).run() {
+                Ok(output) => {
+                    let report = read(&output.stdout)?;
+                    let wanted = pip_markers::reachable(&report, question)?;
+                    let pins = report.install.iter().filter(|item| {
+                        let name = normalize(&item.metadata.name);
+                        wanted.contains(&name) && !left_out.contains(&name)
+                    });
+                    return Ok((pins.map(pin).collect::<Result<_>>()?, findings));
+                }
+                Err(Failure::Status { stderr, .. }) => stderr,
+                Err(failure) => return Err(failure.into()),
+            };
+            let refused = question.refused(&self.name(), &said);
+            let Some(item) = missing(&said).map(|m| self.source(question, m)).transpose()?.flatten() else {
+                return Err(refused);
+            };
+            let name = normalize(&item.metadata.name);
+            if question.requirements.has_hashes() {
+                return Err(refused.hint(format!(
+                    "{name} has no wheel; pip cannot build it and verify it at once, but uv can: {INSTALL_HINT}"
+                )));
+            }
+            match select::build_sdist(&pin(&item)?, builder, context)? {
+                Built::Wheel { path, .. } => copy_into(&path, &links)?,
+                Built::Native(why) => {
+                    findings.push(select::native(&pin(&item)?.label(), &[], &why, question.target));
+                    stub::write(&links, &item.metadata)?;
+                    left_out.insert(name);
+                }
+            }
+        }
+        Err(Error::failed(format!("`{}` needs more than {MAX_BUILDS} packages to be built", question.shown.display()))
+            .hint(INSTALL_HINT))
+    }
+
+    fn call(&self, question: &Question<'_>) -> Tool {
+        let target = question.target;
+        let mut tool = Programs::call_pip(self.python)
+            .args(["install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-", "--target"])
+            .arg(question.scratch.path().join("target"))
+            .args(["--python-version", &target.full_version(), "--implementation", "cp"])
+            .cwd(question.shown.parent().unwrap_or(Path::new(".")));
+        let own = if target.minor < 8 { format!("cp3{}m", target.minor) } else { format!("cp3{}", target.minor) };
+        for abi in [own.as_str(), "abi3", "none"] {
+            tool = tool.args(["--abi", abi]);
+        }
+        for platform in target.tags.platforms() {
+            tool = tool.args(["--platform", platform]);
+        }
+        if question.offline { tool.arg("--no-index") } else { tool }
+    }
+
+    fn install(&self, question: &Question<'_>, links: &Path) -> Tool {
+        self.call(question).args(["--only-binary", ":all:", "--find-links"]).arg(links).arg("-r").arg(&question.input)
+    }
+
+    /// The source distribution that meets a requirement, if there is one.
+    fn source(&self, question: &Question<'_>, requirement: &str) -> Result<Option<Item>> {
+        let name =
+            requirement.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).next().unwrap_or_default();
+        let call =
+            self.call(question).args(["--no-deps", "--no-binary", name]).args(question.requirements.index_options());
+        match call.arg(requirement).run() {
+            Ok(output) => Ok(read(&output.stdout)?.install.into_iter().next()),
+            Err(Failure::Status { .. }) => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+fn read(report: &[u8]) -> Result<Report> {
+    serde_json::from_slice(report).map_err(|e| Error::failed("pip's report cannot be read").because(e))
+}
+
+/// The requirement that pip found nothing for.
+fn missing(said: &str) -> Option<&str> {
+    said.lines().find_map(|line| line.split_once("No matching distribution found for ").map(|(_, rest)| rest.trim()))
+}
+
+fn copy_into(wheel: &Path, folder: &Path) -> Result<()> {
+    let to = folder.join(wheel.file_name().unwrap_or_default());
+    std::fs::copy(wheel, &to).map_err(|e| Error::io("copy", wheel, &e))?;
+    Ok(())
+}
+
+fn pin(item: &Item) -> Result<Pin> {
+    let (name, version) = (normalize(&item.metadata.name), item.metadata.version.clone());
+    let label = format!("{name} {version}");
+    let origin = origin(&item.download_info, &label)?;
+    Ok(Pin { name, version, origin })
+}
+
+fn origin(download: &Download, label: &str) -> Result<Origin> {
+    let local =
+        download.url.strip_prefix("file://").map(|path| PathBuf::from(path.replace("%20", " ").replace("%2B", "+")));
+    if let Some(vcs) = &download.vcs_info {
+        let subdirectory = download.subdirectory.clone().unwrap_or_default();
+        return Ok(Origin::Git { url: download.url.clone(), commit: vcs.commit_id.clone(), subdirectory });
+    }
+    let file = names::file_name(&download.url);
+    match local {
+        Some(folder) if download.dir_info.is_some() => return Ok(Origin::Folder(folder)),
+        Some(path) if file.ends_with(".whl") => return Ok(Origin::Wheel(path)),
+        _ => {}
+    }
+    let info = download.archive_info.as_ref();
+    let hashes = info.into_iter().flat_map(|info| {
+        let old = info.hash.as_deref().and_then(|hash| hash.split_once('='));
+        info.hashes.iter().map(|(a, hex)| (a.as_str(), hex.as_str())).chain(old)
+    });
+    let digest = hashes.filter_map(|(algorithm, hex)| Digest::from_hex(algorithm, hex)).max_by_key(Digest::algorithm);
+    let digest = digest.ok_or_else(|| {
+        Error::failed(format!("the index names no digest for `{file}` of {label}, so it cannot be verified"))
+    })?;
+    let file = RemoteFile { file, url: download.url.clone(), digest, size: None };
+    Ok(match file.file.ends_with(".whl") {
+        true => Origin::Files { wheels: vec![file], sdist: None },
+        false => Origin::Files { wheels: Vec::new(), sdist: Some(file) },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_read() {
+        let said =
+            "ERROR: Could not find a version\nERROR: No matching distribution found for docopt==0.6.2 (from a)\n";
+        assert_eq!(missing(said), Some("docopt==0.6.2 (from a)"));
+    }
+
+    #[test]
+    fn origins_are_told_apart() {
+        let read = |json: &str| origin(&serde_json::from_str(json).unwrap(), "a 1");
+        assert_eq!(read(r#"{"url":"file:///p/a","dir_info":{}}"#).unwrap(), Origin::Folder("/p/a".into()));
+        assert_eq!(
+            read(r#"{"url":"file:///p/a-1-py3-none-any.whl"}"#).unwrap(),
+            Origin::Wheel("/p/a-1-py3-none-any.whl".into())
+        );
+        let hash = "0".repeat(64);
+        let sdist =
+            read(&format!(r#"{{"url":"https://h/a-1.tar.gz","archive_info":{{"hash":"sha256={hash}"}}}}"#)).unwrap();
+        assert!(matches!(sdist, Origin::Files { sdist: Some(_), .. }));
+        assert!(
+            read(r#"{"url":"https://h/a-1.tar.gz","archive_info":{}}"#).unwrap_err().to_string().contains("no digest")
+        );
+    }
+}

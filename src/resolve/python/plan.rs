@@ -1,0 +1,311 @@
+//! From a function's folder to its pins: which file decides, and who reads it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::ask::{Question, scratch_file};
+use super::build::{Builder, Built, INSTALL_HINT, Programs};
+use super::manifest::PyProject;
+use super::pin::{Origin, Pin, Pins};
+use super::pip::Pip;
+use super::requirements::{Local, Requirements};
+use super::target::Target;
+use super::uv::Uv;
+use super::uv_lock::Lock;
+use super::{pylock, select};
+use crate::error::{Error, Result};
+use crate::finding::Finding;
+use crate::fsio;
+use crate::resolve::Context;
+use crate::store::sha256;
+
+/// The file that decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Input {
+    /// `uv.lock` and the project's `pyproject.toml`.
+    UvLock(PathBuf, PathBuf),
+    /// `pylock.toml`.
+    Pylock(PathBuf),
+    /// `requirements.txt`.
+    Requirements(PathBuf),
+    /// `pyproject.toml` without a lock.
+    PyProject(PathBuf),
+    /// No dependencies; the folder.
+    Nothing(PathBuf),
+}
+
+impl Input {
+    /// Looks for it in `folder`; a `uv.lock` of a workspace also above, up to `project_root`.
+    pub(super) fn find(folder: &Path, project_root: &Path) -> Self {
+        let pyproject = folder.join("pyproject.toml");
+        let is_there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+        if pyproject.is_file()
+            && let Some(lock) = uv_lock(folder, project_root)
+        {
+            return Self::UvLock(lock, pyproject);
+        }
+        if let Some(path) = is_there("pylock.toml") {
+            return Self::Pylock(path);
+        }
+        if let Some(path) = is_there("requirements.txt") {
+            return Self::Requirements(path);
+        }
+        if pyproject.is_file() { Self::PyProject(pyproject) } else { Self::Nothing(folder.to_owned()) }
+    }
+
+    /// The file, or the folder.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::UvLock(path, _)
+            | Self::Pylock(path)
+            | Self::Requirements(path)
+            | Self::PyProject(path)
+            | Self::Nothing(path) => path,
+        }
+    }
+
+    /// Of what the answer is a function, besides the target: two inputs of one key have the same pins.
+    pub(super) fn key(&self) -> Result<String> {
+        let folder = self.path().parent().unwrap_or(Path::new("."));
+        Ok(match self {
+            Self::Nothing(_) => String::new(),
+            Self::Requirements(path) => {
+                let requirements = Requirements::read(path)?;
+                let texts: String = requirements.files.iter().map(|(_, text)| format!("{text}\0")).collect();
+                // What paths and index folders mean depends on where the file is.
+                let relative = requirements.lines.iter().any(|line| line.is_relative());
+                format!(
+                    "r{}{}",
+                    sha256(texts.as_bytes()),
+                    if relative { path.display().to_string() } else { String::new() }
+                )
+            }
+            Self::Pylock(path) | Self::PyProject(path) => format!("p{}", path.display()),
+            Self::UvLock(_, pyproject) => format!("u{}{}", pyproject.display(), folder.display()),
+        })
+    }
+}
+
+/// The `uv.lock` beside a project, or the one above it that has an entry for it. A lock that cannot be read decides, too:
+/// reading it again tells what is wrong.
+fn uv_lock(folder: &Path, project_root: &Path) -> Option<PathBuf> {
+    let above = folder.ancestors().take_while(|dir| dir.starts_with(project_root));
+    above
+        .map(|dir| dir.join("uv.lock"))
+        .filter(|path| path.is_file())
+        .find(|path| path.parent() == Some(folder) || Lock::read(path).is_ok_and(|lock| lock.covers(folder)))
+}
+
+/// Finds the pins of an input.
+pub(super) struct Planner<'a> {
+    /// The run.
+    pub(super) context: &'a Context<'a>,
+    /// What is on PATH.
+    pub(super) programs: &'a Programs,
+    /// Builds what has no wheel.
+    pub(super) builder: &'a Builder<'a>,
+}
+
+impl Planner<'_> {
+    /// The pins.
+    pub(super) fn plan(&self, input: &Input, target: &Target) -> Result<Pins> {
+        match input {
+            Input::UvLock(lock, pyproject) => {
+                let pins = Lock::read(lock)?.pins(&PyProject::read(pyproject)?, target)?;
+                Ok(Pins { pins, resolved_by: "uv.lock".to_owned(), ..Pins::default() })
+            }
+            Input::Pylock(path) => {
+                let pins = pylock::pins(&fsio::read_text(path)?, path, target)?;
+                Ok(Pins { pins, resolved_by: "pylock.toml".to_owned(), ..Pins::default() })
+            }
+            Input::Requirements(path) => self.requirements(path, target),
+            Input::PyProject(path) => self.pyproject(path, target),
+            Input::Nothing(folder) => nothing(folder),
+        }
+    }
+
+    fn requirements(&self, path: &Path, target: &Target) -> Result<Pins> {
+        let requirements = Requirements::read(path)?;
+        if self.context.locked
+            && let Some(unpinned) = requirements.unpinned()
+        {
+            return Err(unlocked(path, &format!("`{unpinned}` has no exact version")));
+        }
+        if requirements.lines.iter().all(|line| line.asks_for_nothing()) {
+            return Ok(Pins { resolved_by: "requirements.txt".to_owned(), ..Pins::default() });
+        }
+        let scratch = fsio::scratch_dir()?;
+        let (input, findings, built) = self.without_folders(&requirements, path, scratch.path(), target)?;
+        let question = Question {
+            shown: path,
+            input,
+            requirements: &requirements,
+            scratch: &scratch,
+            target,
+            offline: self.context.offline,
+        };
+        let (pins, found, tool) = self.ask(&question, None)?;
+        if self.context.locked {
+            let pinned = requirements.pinned_names();
+            let surprise = pins.iter().find(|pin| !pinned.contains(&pin.name) && !built.contains(&pin.name));
+            if let Some(pin) = surprise {
+                return Err(unlocked(path, &format!("{} is needed and does not stand in it", pin.label())));
+            }
+        }
+        let findings = findings.into_iter().chain(found).collect();
+        let resolved_by = format!("requirements.txt ({tool})");
+        Ok(Pins { pins, findings, resolved_by, notes: Vec::new(), _scratch: vec![scratch] })
+    }
+
+    /// The file for the tool: with every project of this machine replaced by its wheel, which is built from a copy. Also
+    /// what could not be built, and the names of what was.
+    fn without_folders(
+        &self,
+        requirements: &Requirements,
+        path: &Path,
+        scratch: &Path,
+        target: &Target,
+    ) -> Result<(PathBuf, Vec<Finding>, Vec<String>)> {
+        let mut lines: HashMap<PathBuf, Option<(String, PathBuf)>> = HashMap::new();
+        let mut findings = Vec::new();
+        for local in requirements.locals() {
+            if lines.contains_key(&local.folder) {
+                continue;
+            }
+            let wheel = match self.builder.folder(&local.folder)? {
+                Built::Wheel { name, path, .. } => Some((name.name, path)),
+                Built::Native(why) => {
+                    findings.push(select::native(&local.folder.display().to_string(), &[], &why, target));
+                    None
+                }
+            };
+            lines.insert(local.folder.clone(), wheel);
+        }
+        if lines.is_empty() {
+            return Ok((path.to_owned(), findings, Vec::new()));
+        }
+        let input = requirements.stage(scratch, |local| {
+            lines.get(&local.folder)?.as_ref().map(|(name, wheel)| requirement_of(local, name, wheel))
+        })?;
+        Ok((input, findings, lines.into_values().flatten().map(|(name, _)| name).collect()))
+    }
+
+    fn pyproject(&self, path: &Path, target: &Target) -> Result<Pins> {
+        let pyproject = PyProject::read(path)?;
+        if pyproject.is_poetry_only() {
+            return Err(Error::config("its dependencies are written for Poetry, in `[tool.poetry]`")
+                .at(path, None)
+                .hint(
+                    "run `poetry export --output requirements.txt`, or move them to `[project]`, and run `uv lock`",
+                ));
+        }
+        if let Some(requires) = pyproject.project.as_ref().and_then(|p| p.requires_python.as_deref())
+            && !target.admitted_by(requires)
+        {
+            return Err(Error::config(format!("requires-python `{requires}` leaves out {}", target.runtime.id))
+                .at(path, None)
+                .hint("choose another runtime, or widen `requires-python`"));
+        }
+        let mut out = Pins { resolved_by: "pyproject.toml".to_owned(), ..Pins::default() };
+        let is_dynamic = pyproject.project.is_some() && pyproject.dependencies().is_none();
+        let dependencies = pyproject.dependencies().unwrap_or_default();
+        if is_dynamic || !dependencies.is_empty() {
+            if self.context.locked {
+                return Err(unlocked(path, "there is no lock file beside it"));
+            }
+            let scratch = fsio::scratch_dir()?;
+            let text = dependencies.iter().map(|line| format!("{line}\n")).collect::<String>();
+            let requirements = read_dependencies(path, scratch_file(&scratch, "0-requirements.txt", &text)?)?;
+            let question = Question {
+                shown: path,
+                input: scratch.path().join("0-requirements.txt"),
+                requirements: &requirements,
+                scratch: &scratch,
+                target,
+                offline: self.context.offline,
+            };
+            let (pins, findings, tool) = self.ask(&question, Some(is_dynamic))?;
+            out = Pins {
+                pins,
+                findings,
+                resolved_by: format!("pyproject.toml ({tool})"),
+                notes: Vec::new(),
+                _scratch: vec![scratch],
+            };
+            out.notes.push(
+                "pyproject.toml has no lock beside it, so the newest versions were taken; `uv lock` makes one"
+                    .to_owned(),
+            );
+        }
+        if pyproject.needs_wheel() {
+            let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+            let name = pyproject.project.and_then(|p| p.name).unwrap_or_default();
+            out.pins.push(Pin {
+                name: super::names::normalize(&name),
+                version: String::new(),
+                origin: Origin::Folder(folder),
+            });
+        }
+        out.pins.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(out)
+    }
+
+    /// Asks uv, or else pip. `dynamic` is about a `pyproject.toml`, which uv reads itself: whether its dependencies are known
+    /// to its build backend only.
+    fn ask(&self, question: &Question<'_>, dynamic: Option<bool>) -> Result<(Vec<Pin>, Vec<Finding>, String)> {
+        if let Some(program) = &self.programs.uv {
+            let uv = Uv::new(program)?;
+            let (pins, findings) = match dynamic {
+                None => uv.resolve(question)?,
+                Some(_) => uv.resolve(&Question { input: question.shown.to_owned(), ..*question })?,
+            };
+            return Ok((pins, findings, uv.name()));
+        }
+        if dynamic == Some(true) {
+            return Err(Error::config("its dependencies are dynamic, which pip cannot resolve for another Python")
+                .at(question.shown, None)
+                .hint(INSTALL_HINT));
+        }
+        let Some(python) = &self.programs.python else {
+            return Err(Error::failed("neither uv nor pip was found on PATH").hint(INSTALL_HINT));
+        };
+        let pip = Pip::new(python)?;
+        let (pins, findings) = pip.resolve(question, self.builder, self.context)?;
+        Ok((pins, findings, pip.name()))
+    }
+}
+
+/// The dependencies of a `pyproject.toml` as requirements; mistakes in them are told of that file.
+fn read_dependencies(path: &Path, staged: PathBuf) -> Result<Requirements> {
+    let mut read = Requirements::read(&staged).map_err(|e| e.at(path, None))?;
+    for (file, _) in &mut read.files {
+        path.clone_into(file);
+    }
+    Ok(read)
+}
+
+fn requirement_of(local: &Local, name: &str, wheel: &Path) -> String {
+    let marker = if local.marker.is_empty() { String::new() } else { format!(" ; {}", local.marker) };
+    format!("{name}{} @ file://{}{marker}", local.extras, wheel.display())
+}
+
+fn unlocked(path: &Path, why: &str) -> Error {
+    Error::config(format!("`--locked` wants a lock: {why}")).at(path, None).hint(
+        "run `uv lock`, or `uv pip compile --generate-hashes --output-file requirements.txt` on what is not pinned",
+    )
+}
+
+/// A folder without any of our files, unless another manager's lock lies there.
+fn nothing(folder: &Path) -> Result<Pins> {
+    let others = BTreeMap::from([
+        ("Pipfile", "run `pipenv requirements > requirements.txt`"),
+        ("poetry.lock", "run `poetry export --output requirements.txt`"),
+        ("uv.lock", "put its pyproject.toml beside it"),
+    ]);
+    match others.iter().find(|(name, _)| folder.join(name).is_file()) {
+        Some((name, hint)) => {
+            Err(Error::config(format!("`{name}` is not read")).at(folder.join(name), None).hint(*hint))
+        }
+        None => Ok(Pins { resolved_by: "no dependencies".to_owned(), ..Pins::default() }),
+    }
+}

@@ -1,0 +1,357 @@
+//! Reads `uv.lock`: the packages that the function's own project needs on the target, with their archives.
+//!
+//! The graph is walked from the project's entry. Extras are followed where an edge names them; development groups and the
+//! project's own optional dependencies are not. Where a lock holds several versions of one package (it was resolved in
+//! forks), the edge says which one, or else the fork's `resolution-markers` do.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::manifest::{PyProject, read_toml};
+use super::names::{self, normalize};
+use super::pin::{Origin, Pin, RemoteFile, remote_file};
+use super::target::Target;
+use crate::error::{Error, Result};
+use crate::fsio;
+use crate::store::Digest;
+
+/// The layout that is read; uv raises it when older readers would misread a lock.
+const VERSION: u32 = 1;
+
+/// A lock file.
+#[derive(Debug, Deserialize)]
+pub(super) struct Lock {
+    version: u32,
+    #[serde(rename = "requires-python")]
+    requires_python: Option<String>,
+    #[serde(default, rename = "package")]
+    packages: Vec<Package>,
+    #[serde(skip)]
+    path: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Package {
+    name: String,
+    #[serde(default)]
+    version: String,
+    source: Source,
+    #[serde(default)]
+    resolution_markers: Vec<String>,
+    #[serde(default)]
+    dependencies: Vec<Edge>,
+    #[serde(default)]
+    optional_dependencies: BTreeMap<String, Vec<Edge>>,
+    #[serde(default)]
+    wheels: Vec<File>,
+    sdist: Option<File>,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Metadata {
+    #[serde(default)]
+    requires_dist: Vec<toml::Table>,
+}
+
+/// Where a package comes from; one field is set, besides `subdirectory`.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
+struct Source {
+    registry: Option<String>,
+    url: Option<String>,
+    git: Option<String>,
+    path: Option<String>,
+    directory: Option<String>,
+    editable: Option<String>,
+    r#virtual: Option<String>,
+    subdirectory: Option<String>,
+}
+
+impl Source {
+    /// The folder of a project on this machine, relative to the lock.
+    fn folder(&self) -> Option<&str> {
+        self.directory.as_deref().or(self.editable.as_deref()).or(self.r#virtual.as_deref())
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Edge {
+    name: String,
+    version: Option<String>,
+    source: Option<Source>,
+    #[serde(default)]
+    extra: Vec<String>,
+    #[serde(default)]
+    marker: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct File {
+    url: Option<String>,
+    path: Option<String>,
+    filename: Option<String>,
+    hash: Option<String>,
+    size: Option<u64>,
+}
+
+impl Lock {
+    /// Reads a lock.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let mut lock: Self = read_toml(path)?;
+        lock.path = path.to_owned();
+        if lock.version != VERSION {
+            return Err(Error::config(format!("a uv.lock of version {}; version {VERSION} is read", lock.version))
+                .at(path, None)
+                .hint(
+                    "lock with another version of uv, or write `pylock.toml` with `uv export --format pylock.toml`",
+                ));
+        }
+        Ok(lock)
+    }
+
+    /// The entry of the project in `folder`, if the lock has one.
+    fn root(&self, folder: &Path) -> Option<usize> {
+        self.packages.iter().position(|p| p.source.folder().is_some_and(|relative| self.beside(relative) == folder))
+    }
+
+    /// Whether the lock is for the project in `folder`: its own, or one of a workspace.
+    pub(super) fn covers(&self, folder: &Path) -> bool {
+        self.root(folder).is_some()
+    }
+
+    /// The pins for the project of `pyproject`.
+    pub(super) fn pins(&self, pyproject: &PyProject, target: &Target) -> Result<Vec<Pin>> {
+        let folder = pyproject.path.parent().unwrap_or(Path::new("."));
+        let root = self.root(folder).ok_or_else(|| {
+            self.error(format!("it has no entry for the project in `{}`", folder.display())).hint("run `uv lock`")
+        })?;
+        if let Some(requires) = self.requires_python.as_deref().filter(|r| !target.admitted_by(r)) {
+            return Err(self
+                .error(format!("it is for Python `{requires}`, which leaves out {}", target.runtime.id))
+                .hint("choose another runtime, or widen `requires-python` in pyproject.toml and run `uv lock`"));
+        }
+        self.compare(&self.packages[root], pyproject, target)?;
+        let mut pins = BTreeMap::new();
+        for index in self.reachable(root, target)? {
+            let package = &self.packages[index];
+            if index == root {
+                if package.source.r#virtual.is_none() && pyproject.needs_wheel() {
+                    pins.insert(index, self.pin(package)?);
+                }
+            } else if package.source.r#virtual.is_none() {
+                pins.insert(index, self.pin(package)?);
+            }
+        }
+        let mut pins: Vec<Pin> = pins.into_values().collect();
+        pins.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+        if let Some(twice) = pins.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(self.error(format!(
+                "it names both {} and {} for {}",
+                twice[0].label(),
+                twice[1].label(),
+                target.name()
+            )));
+        }
+        Ok(pins)
+    }
+
+    fn error(&self, message: String) -> Error {
+        Error::config(message).at(&self.path, None)
+    }
+
+    fn beside(&self, relative: &str) -> PathBuf {
+        fsio::normalize(self.path.parent().unwrap_or(Path::new(".")), Path::new(relative))
+    }
+
+    /// Indices of the packages that are needed, the root among them.
+    fn reachable(&self, root: usize, target: &Target) -> Result<BTreeSet<usize>> {
+        let mut seen: BTreeSet<(usize, Option<String>)> = BTreeSet::new();
+        let mut queue = VecDeque::from([(root, None)]);
+        while let Some((index, extra)) = queue.pop_front() {
+            if !seen.insert((index, extra.clone())) {
+                continue;
+            }
+            let package = &self.packages[index];
+            let edges = match &extra {
+                None => Some(&package.dependencies),
+                Some(extra) => package
+                    .optional_dependencies
+                    .iter()
+                    .find(|(name, _)| normalize(name) == normalize(extra))
+                    .map(|(_, e)| e),
+            };
+            for edge in edges.into_iter().flatten() {
+                if !self.holds(&edge.marker, target)? {
+                    continue;
+                }
+                let next = self.find(edge, package, target)?;
+                queue.push_back((next, None));
+                queue.extend(edge.extra.iter().map(|extra| (next, Some(extra.clone()))));
+            }
+        }
+        Ok(seen.into_iter().map(|(index, _)| index).collect())
+    }
+
+    fn holds(&self, marker: &str, target: &Target) -> Result<bool> {
+        names::holds(marker, &target.markers, &[])
+            .map_err(|e| self.error(format!("the marker `{marker}` cannot be read")).because(e))
+    }
+
+    fn find(&self, edge: &Edge, owner: &Package, target: &Target) -> Result<usize> {
+        let mut found = Vec::new();
+        for (index, package) in self.packages.iter().enumerate() {
+            let same = package.name == edge.name
+                && edge.version.as_ref().is_none_or(|version| *version == package.version)
+                && edge.source.as_ref().is_none_or(|source| *source == package.source);
+            if same {
+                found.push(index);
+            }
+        }
+        if found.len() > 1 {
+            let mut in_fork = Vec::new();
+            for index in found {
+                let forks = &self.packages[index].resolution_markers;
+                if forks.is_empty()
+                    || forks.iter().map(|m| self.holds(m, target)).collect::<Result<Vec<_>>>()?.contains(&true)
+                {
+                    in_fork.push(index);
+                }
+            }
+            found = in_fork;
+        }
+        match found[..] {
+            [one] => Ok(one),
+            [] => Err(self
+                .error(format!("`{}` needs `{}`, which has no entry for {}", owner.name, edge.name, target.name()))
+                .hint("run `uv lock`")),
+            _ => Err(self.error(format!(
+                "`{}` needs `{}`, of which several entries are for {}",
+                owner.name,
+                edge.name,
+                target.name()
+            ))),
+        }
+    }
+
+    fn pin(&self, package: &Package) -> Result<Pin> {
+        let name = normalize(&package.name);
+        let origin = self.origin(package, &format!("{name} {}", package.version))?;
+        Ok(Pin { name, version: package.version.clone(), origin })
+    }
+
+    fn origin(&self, package: &Package, label: &str) -> Result<Origin> {
+        let source = &package.source;
+        if let Some(folder) = source.folder() {
+            return Ok(Origin::Folder(self.beside(folder)));
+        }
+        if let Some(git) = &source.git {
+            let (url, commit) = git.rsplit_once('#').unwrap_or((git, ""));
+            let url = url.split('?').next().unwrap_or(url).to_owned();
+            let subdirectory = source.subdirectory.clone().unwrap_or_default();
+            return Ok(Origin::Git { url, commit: commit.to_owned(), subdirectory });
+        }
+        if let Some(path) = source.path.as_ref().filter(|path| path.ends_with(".whl")) {
+            return Ok(Origin::Wheel(self.beside(path)));
+        }
+        let file = |file: &File| self.file(file, source, label);
+        Ok(Origin::Files {
+            wheels: package.wheels.iter().map(file).collect::<Result<_>>()?,
+            sdist: package.sdist.as_ref().map(file).transpose()?,
+        })
+    }
+
+    fn file(&self, file: &File, source: &Source, label: &str) -> Result<RemoteFile> {
+        let url = match (&file.url, &file.path) {
+            (Some(url), _) => url.clone(),
+            // Paths in an index that is a folder are relative to that folder.
+            (None, Some(path)) => {
+                let base = source.registry.as_deref().unwrap_or_default();
+                format!("file://{}", self.beside(base).join(path).display())
+            }
+            (None, None) => match (&source.url, &source.path) {
+                (Some(url), _) => url.clone(),
+                (None, Some(path)) => format!("file://{}", self.beside(path).display()),
+                (None, None) => return Err(self.error(format!("an archive of {label} has neither URL nor path"))),
+            },
+        };
+        let digest =
+            file.hash.as_deref().and_then(|hash| hash.split_once(':')).and_then(|(a, hex)| Digest::from_hex(a, hex));
+        remote_file(label, url, file.filename.as_deref(), digest, file.size).map_err(|e| e.at(&self.path, None))
+    }
+
+    /// Compares what the lock was made from with what `pyproject.toml` says now, as far as the target sees it.
+    fn compare(&self, root: &Package, pyproject: &PyProject, target: &Target) -> Result<()> {
+        let Some(dependencies) = pyproject.dependencies() else { return Ok(()) };
+        let wanted = dependencies
+            .iter()
+            .filter_map(|text| declared(text, target).map_err(|e| e.at(&pyproject.path, None)).transpose())
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        let mut locked = BTreeMap::new();
+        for entry in &root.metadata.requires_dist {
+            let text = |key: &str| entry.get(key).and_then(toml::Value::as_str).unwrap_or_default();
+            if !self.holds(text("marker"), target)? {
+                continue;
+            }
+            let from_index =
+                entry.keys().all(|key| ["name", "extras", "specifier", "marker", "index"].contains(&key.as_str()));
+            locked.insert(normalize(text("name")), from_index.then(|| specifiers(text("specifier"))));
+        }
+        let hint = "run `uv lock`";
+        for (name, specifier) in &wanted {
+            match locked.get(name) {
+                None => {
+                    return Err(self
+                        .error(format!("pyproject.toml needs `{name}`, which the lock does not know"))
+                        .hint(hint));
+                }
+                Some(Some(known)) if specifier.as_ref().is_some_and(|s| s != known) => {
+                    let (now, then) = (specifier.clone().unwrap_or_default().join(","), known.join(","));
+                    return Err(self
+                        .error(format!("pyproject.toml needs `{name}{now}`, but `{name}{then}` was locked"))
+                        .hint(hint));
+                }
+                Some(_) => {}
+            }
+        }
+        match locked.keys().find(|name| !wanted.contains_key(*name)) {
+            Some(name) => Err(self
+                .error(format!("the lock was made with `{name}`, which pyproject.toml no longer needs"))
+                .hint(hint)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A requirement's name and version specifiers; nothing when its marker rules the target out. URLs have no specifiers.
+fn declared(text: &str, target: &Target) -> Result<Option<(String, Option<Vec<String>>)>> {
+    let requirement = names::requirement(text)
+        .map_err(|(why, _)| Error::config(format!("`{text}` is no requirement")).because(why))?;
+    if !requirement.marker.evaluate(&target.markers, &[]) {
+        return Ok(None);
+    }
+    let specifier = match &requirement.version_or_url {
+        None => Some(Vec::new()),
+        Some(pep508_rs::VersionOrUrl::VersionSpecifier(found)) => Some(specifiers(&found.to_string())),
+        Some(pep508_rs::VersionOrUrl::Url(_)) => None,
+    };
+    Ok(Some((normalize(&requirement.name.to_string()), specifier)))
+}
+
+/// Version specifiers, each in one spelling, in a fixed order.
+fn specifiers(text: &str) -> Vec<String> {
+    let mut out: Vec<String> = match text.parse::<pep508_rs::pep440_rs::VersionSpecifiers>() {
+        Ok(found) => found.iter().map(ToString::to_string).collect(),
+        Err(_) => vec![text.to_owned()],
+    };
+    out.sort();
+    out.retain(|one| !one.is_empty());
+    out
+}
+
+#[cfg(test)]
+mod tests;
