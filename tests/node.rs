@@ -74,8 +74,7 @@ impl Project {
         let path = if folder.is_empty() { self.root().to_owned() } else { self.root().join(folder) };
         let function = FunctionSpec::new("f", path, "nodejs22.x");
         let runtime = lambda::find("nodejs22.x").unwrap();
-        let request =
-            Request { function: &function, runtime, architecture, project_root: self.root(), skip: &[] };
+        let request = Request { function: &function, runtime, architecture, project_root: self.root(), skip: &[] };
         assert!(Node.claims(&request).is_some());
         Node.resolve(&[request], &context).pop().unwrap()
     }
@@ -111,7 +110,8 @@ fn installed(folder: &Path) -> BTreeMap<String, (Vec<u8>, bool)> {
         let path = entry.path().strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
         if entry.file_type().is_file() && !path.ends_with("/.package-lock.json") {
             #[cfg(unix)]
-            let executable = std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions()) & 0o100 != 0;
+            let executable =
+                std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions()) & 0o100 != 0;
             #[cfg(not(unix))]
             let executable = false;
             out.insert(path, (fs::read(entry.path()).unwrap(), executable));
@@ -142,7 +142,10 @@ fn express_is_what_npm_ci_installs() {
     assert!(replaced);
     project.npm(&["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]);
     let ours = files(&resolution);
-    assert!(ours.contains_key("node_modules/express/package.json") && !ours.contains_key("node_modules/semver/package.json"));
+    assert!(
+        ours.contains_key("node_modules/express/package.json")
+            && !ours.contains_key("node_modules/semver/package.json")
+    );
     assert!(ours["node_modules/mime/cli.js"].1, "a command is executable");
     assert_same(&ours, &installed(project.root()));
 }
@@ -228,8 +231,14 @@ fn a_workspace_is_flattened_and_runs() {
 #[test]
 fn a_project_without_lock_gets_one_that_is_not_kept() {
     let project = Project::empty();
-    project.write("package.json", r#"{"name": "p", "dependencies": {"ms": "2.1.3", "lib": "file:lib"}, "devDependencies": {"debug": "*"}}"#);
-    project.write("lib/package.json", r#"{"name": "lib", "version": "0.1.0", "bin": "run.js", "dependencies": {"ms": "2.0.0"}}"#);
+    project.write(
+        "package.json",
+        r#"{"name": "p", "dependencies": {"ms": "2.1.3", "lib": "file:lib"}, "devDependencies": {"debug": "*"}}"#,
+    );
+    project.write(
+        "lib/package.json",
+        r#"{"name": "lib", "version": "0.1.0", "bin": "run.js", "dependencies": {"ms": "2.0.0"}}"#,
+    );
     project.write("lib/run.js", "#!/usr/bin/env node\n");
     let how = How { locked: true, ..How::default() };
     let error = project.resolve_as("", Architecture::X86_64, how).err().unwrap();
@@ -247,7 +256,10 @@ fn local_tarballs_and_shrinkwraps_are_read() {
     project.write("src/package.json", r#"{"name": "packed", "version": "1.2.3"}"#);
     project.write("src/index.js", "module.exports = 1;\n");
     project.npm(&["pack", "./src", "--pack-destination", "."]);
-    project.write("package.json", r#"{"name": "p", "dependencies": {"packed": "file:packed-1.2.3.tgz", "alias": "npm:ms@2.0.0"}}"#);
+    project.write(
+        "package.json",
+        r#"{"name": "p", "dependencies": {"packed": "file:packed-1.2.3.tgz", "alias": "npm:ms@2.0.0"}}"#,
+    );
     project.npm(&["install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]);
     fs::rename(project.root().join("package-lock.json"), project.root().join("npm-shrinkwrap.json")).unwrap();
     project.write("package-lock.json", "not even JSON");
@@ -276,7 +288,10 @@ fn offline_says_what_is_missing() {
     let project = Project::fixture("node-express");
     let how = How { offline: true, empty_store: true, ..How::default() };
     let error = project.resolve_as("", Architecture::X86_64, how).err().unwrap();
-    assert!(error.to_string().contains("packages could not be fetched") && error.to_string().contains("--offline"), "{error}");
+    assert!(
+        error.to_string().contains("packages could not be fetched") && error.to_string().contains("--offline"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -109,5 +109,5 @@ pub trait Resolver: Sync {
 
 /// Every resolver, in the order in which they are asked whether a function is theirs.
 pub fn resolvers() -> Vec<Box<dyn Resolver>> {
-    vec![Box::new(rust::Rust), Box::new(files::Files)]
+    vec![Box::new(python::Python::default()), Box::new(node::Node), Box::new(rust::Rust), Box::new(files::Files)]
 }

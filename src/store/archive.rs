@@ -55,7 +55,7 @@ impl Archive {
     /// # Errors
     /// When the file is no zip, is encrypted, uses another method than stored or deflate, names a path that leaves its
     /// root or one path twice, or is unreasonably large.
-    pub(super) fn open(path: &Path, is_final: bool) -> Result<Self> {
+    pub(crate) fn open(path: &Path, is_final: bool) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("read", path, &e))?;
         let bad = |what: String| Error::failed(format!("`{}` cannot be used: {what}", path.display()));
         let mut zip = ::zip::ZipArchive::new(BufReader::new(file)).map_err(|e| bad(e.to_string()))?;

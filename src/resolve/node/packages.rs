@@ -146,6 +146,7 @@ impl Parts<'_> {
             include: &[],
             replaced: &["node_modules"],
             filter: Some(&filter),
+            only_include: false,
         })?;
         findings.extend(walked.findings.into_iter().map(|mut finding| {
             finding.path = finding.path.map(|below| format!("{path}/{below}"));

@@ -168,7 +168,7 @@ mod tests {
             zip.write_all(text.as_bytes()).unwrap();
         }
         zip.finish().unwrap();
-        let archive = Arc::new(Archive::open(&path).unwrap());
+        let archive = Arc::new(Archive::open(&path, false).unwrap());
         (dir, archive)
     }
 
