@@ -423,6 +423,19 @@ fn metadata_of_manifests_is_a_config() {
     assert_eq!(function(&project, "two").architecture, Architecture::X86_64);
     assert_eq!(project.checks.0.len(), 1);
     assert_eq!(names(&load(&at(dir.path().join("crates/a"))).unwrap()), ["uno"]);
+    let (message, hints) = fails(dir.path(), &at(dir.path().join("scripts")));
+    assert_eq!(message, "no function of `Cargo.toml` is at or below `scripts`");
+    assert_eq!(hints, ["functions: three (crates/b), two (crates/b), uno (crates/a)"]);
+}
+
+#[test]
+fn metadata_without_functions_sets_defaults_for_what_is_detected() {
+    let dir = workspace("[workspace.metadata.lambda-pack.defaults]\narchitecture = 'arm64'\n", "", "");
+    for (path, expected) in [(".", "one three two"), ("crates/b", "three two"), ("scripts", "scripts")] {
+        let project = load(&at(dir.path().join(path))).unwrap();
+        assert_eq!((names(&project).join(" ").as_str(), project.origin.as_str()), (expected, "Cargo.toml"));
+        assert!(project.functions.iter().all(|f| f.architecture == Architecture::Arm64));
+    }
 }
 
 #[test]

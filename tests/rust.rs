@@ -81,9 +81,14 @@ impl Place {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        for folder in ["checkout", "out"] {
-            let _ = fs::remove_dir_all(root.join(folder));
-            fs::create_dir_all(root.join(folder)).unwrap();
+        for folder in ["checkout", "out"].map(|folder| root.join(folder)) {
+            fs::create_dir_all(&folder).unwrap();
+            for entry in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+                // Dependencies that are compiled already.
+                if !entry.ends_with("target") {
+                    fs::remove_dir_all(&entry).or_else(|_| fs::remove_file(&entry)).unwrap();
+                }
+            }
         }
         Self { root, _alone: alone }
     }

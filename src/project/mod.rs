@@ -36,7 +36,7 @@ pub const CONFIG_FILE: &str = "lambda-pack.toml";
 pub struct Selection {
     /// The folder to look at. Absolute.
     pub path: PathBuf,
-    /// The config file instead of the nearest one.
+    /// The config file instead of the nearest one. Absolute.
     pub config: Option<PathBuf>,
     /// Names of the functions wanted; empty for all.
     pub functions: Vec<String>,

@@ -108,7 +108,10 @@ impl Loader<'_> {
             };
             candidates.extend(member_functions(&workspace, member, settings, &mut whole, listed)?);
         }
-        if candidates.is_empty() {
+        // The tables list nothing, and what Cargo has is not here: the folder itself, such as scripts beside the crates.
+        let here = real(&self.path);
+        let elsewhere = |c: &Candidate| c.detected && !real(&c.written.path.value).starts_with(&here);
+        if candidates.is_empty() || here != real(&workspace.root) && candidates.iter().all(elsewhere) {
             let described = self.by_detection(&whole.defaults, Some(&workspace.root))?;
             return Ok(Some(Described { checks: whole.checks, origin: "Cargo.toml", ..described }));
         }
