@@ -1,5 +1,7 @@
 //! Node.js functions resolved from real packages of npm's registry, compared with what npm itself installs.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,8 +76,7 @@ impl Project {
         let path = if folder.is_empty() { self.root().to_owned() } else { self.root().join(folder) };
         let function = FunctionSpec::new("f", path, "nodejs22.x");
         let runtime = lambda::find("nodejs22.x").unwrap();
-        let request =
-            Request { function: &function, runtime, architecture, project_root: self.root(), skip: &[] };
+        let request = Request { function: &function, runtime, architecture, project_root: self.root(), skip: &[] };
         assert!(Node.claims(&request).is_some());
         Node.resolve(&[request], &context).pop().unwrap()
     }
@@ -111,7 +112,8 @@ fn installed(folder: &Path) -> BTreeMap<String, (Vec<u8>, bool)> {
         let path = entry.path().strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
         if entry.file_type().is_file() && !path.ends_with("/.package-lock.json") {
             #[cfg(unix)]
-            let executable = std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions()) & 0o100 != 0;
+            let executable =
+                std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions()) & 0o100 != 0;
             #[cfg(not(unix))]
             let executable = false;
             out.insert(path, (fs::read(entry.path()).unwrap(), executable));
@@ -142,7 +144,10 @@ fn express_is_what_npm_ci_installs() {
     assert!(replaced);
     project.npm(&["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]);
     let ours = files(&resolution);
-    assert!(ours.contains_key("node_modules/express/package.json") && !ours.contains_key("node_modules/semver/package.json"));
+    assert!(
+        ours.contains_key("node_modules/express/package.json")
+            && !ours.contains_key("node_modules/semver/package.json")
+    );
     assert!(ours["node_modules/mime/cli.js"].1, "a command is executable");
     assert_same(&ours, &installed(project.root()));
 }
@@ -228,8 +233,14 @@ fn a_workspace_is_flattened_and_runs() {
 #[test]
 fn a_project_without_lock_gets_one_that_is_not_kept() {
     let project = Project::empty();
-    project.write("package.json", r#"{"name": "p", "dependencies": {"ms": "2.1.3", "lib": "file:lib"}, "devDependencies": {"debug": "*"}}"#);
-    project.write("lib/package.json", r#"{"name": "lib", "version": "0.1.0", "bin": "run.js", "dependencies": {"ms": "2.0.0"}}"#);
+    project.write(
+        "package.json",
+        r#"{"name": "p", "dependencies": {"ms": "2.1.3", "lib": "file:lib"}, "devDependencies": {"debug": "*"}}"#,
+    );
+    project.write(
+        "lib/package.json",
+        r#"{"name": "lib", "version": "0.1.0", "bin": "run.js", "dependencies": {"ms": "2.0.0"}}"#,
+    );
     project.write("lib/run.js", "#!/usr/bin/env node\n");
     let how = How { locked: true, ..How::default() };
     let error = project.resolve_as("", Architecture::X86_64, how).err().unwrap();
@@ -247,7 +258,10 @@ fn local_tarballs_and_shrinkwraps_are_read() {
     project.write("src/package.json", r#"{"name": "packed", "version": "1.2.3"}"#);
     project.write("src/index.js", "module.exports = 1;\n");
     project.npm(&["pack", "./src", "--pack-destination", "."]);
-    project.write("package.json", r#"{"name": "p", "dependencies": {"packed": "file:packed-1.2.3.tgz", "alias": "npm:ms@2.0.0"}}"#);
+    project.write(
+        "package.json",
+        r#"{"name": "p", "dependencies": {"packed": "file:packed-1.2.3.tgz", "alias": "npm:ms@2.0.0"}}"#,
+    );
     project.npm(&["install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]);
     fs::rename(project.root().join("package-lock.json"), project.root().join("npm-shrinkwrap.json")).unwrap();
     project.write("package-lock.json", "not even JSON");
@@ -276,7 +290,129 @@ fn offline_says_what_is_missing() {
     let project = Project::fixture("node-express");
     let how = How { offline: true, empty_store: true, ..How::default() };
     let error = project.resolve_as("", Architecture::X86_64, how).err().unwrap();
-    assert!(error.to_string().contains("packages could not be fetched") && error.to_string().contains("--offline"), "{error}");
+    assert!(
+        error.to_string().contains("packages could not be fetched") && error.to_string().contains("--offline"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_lock_of_another_system_is_mended_by_the_command_that_the_error_prints() {
+    let project = Project::fixture("node-sharp");
+    let mut lock: serde_json::Value = serde_json::from_str(&project.read("package-lock.json")).unwrap();
+    lock["packages"].as_object_mut().unwrap().retain(|key, _| !key.contains("@img/") || key.contains("darwin"));
+    project.write("package-lock.json", &lock.to_string());
+    let error = project.resolve("", Architecture::Arm64).err().unwrap();
+    assert!(error.kind() == Kind::Config && error.to_string().contains("lacks `@img/sharp-"), "{error}");
+    let command = error.hints().iter().find_map(|hint| hint.split('`').find(|part| part.starts_with("rm "))).unwrap();
+    Tool::new("sh").args(["-c", command]).cwd(project.root()).run().map_err(Error::from).unwrap();
+    assert!(names(&project.resolve("", Architecture::Arm64).unwrap()).iter().any(|n| n.contains("sharp-linux-arm64")));
+}
+
+#[test]
+fn functions_of_one_workspace_are_resolved_together() {
+    let project = Project::fixture("node-workspace");
+    let store = Store::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("node-store"));
+    let fetcher = Fetcher::new(&store, false, &Silent);
+    let context = Context { store: &store, fetcher: &fetcher, reporter: &Silent, offline: false, locked: true };
+    let functions: Vec<FunctionSpec> = ["packages/api", "packages/shared", "", "packages/none"]
+        .iter()
+        .map(|folder| FunctionSpec::new("f", project.root().join(folder), "nodejs22.x"))
+        .collect();
+    project.write("packages/none/package.json", "{\"dependencies\": 1}");
+    let requests: Vec<Request<'_>> = functions
+        .iter()
+        .map(|function| Request {
+            function,
+            runtime: lambda::find("nodejs22.x").unwrap(),
+            architecture: Architecture::Arm64,
+            project_root: project.root(),
+            skip: &[],
+        })
+        .collect();
+    let mut answers = Node.resolve(&requests, &context);
+    let error = answers.pop().unwrap().err().unwrap();
+    assert!(error.to_string().contains("none/package.json:1:"), "{error}");
+    let root = answers.pop().unwrap().unwrap();
+    assert_eq!(names(&root), ["ms 2.0.0"]);
+    assert_eq!(names(&answers.pop().unwrap().unwrap()), ["ms 1.0.0"]);
+    let api = names(&answers.pop().unwrap().unwrap());
+    assert_eq!(api, ["@fixture/shared 1.0.0", "ms 1.0.0", "debug 2.6.9", "ms 2.0.0", "ms 2.1.3"]);
+}
+
+/// A registry on this machine that wants a token and keeps its one archive at an address of its own.
+fn registry(archive: Vec<u8>) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/npm", listener.local_addr().unwrap());
+    let own = address.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let known = head.iter().any(|line| line.eq_ignore_ascii_case("authorization: Bearer the-token"));
+            let (status, body) = match head.first().and_then(|line| line.split(' ').nth(1)) {
+                _ if !known => ("401 Unauthorized", Vec::new()),
+                Some("/npm/@own%2fodd") => {
+                    let dist = serde_json::json!({"tarball": format!("{own}/elsewhere/odd.tgz")});
+                    ("200 OK", serde_json::json!({"versions": {"1.0.0": {"dist": dist}}}).to_string().into_bytes())
+                }
+                Some("/npm/elsewhere/odd.tgz") => ("200 OK", archive.clone()),
+                _ => ("404 Not Found", Vec::new()),
+            };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).unwrap();
+        }
+    });
+    address
+}
+
+/// An archive whose root folder is not called `package`, with its integrity.
+fn archive() -> (Vec<u8>, String) {
+    use base64::Engine as _;
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    let files = [
+        ("package.json", r#"{"name": "@own/odd", "version": "1.0.0", "bin": "./cli"}"#),
+        ("cli", "#!"),
+        (".npmrc", ""),
+    ];
+    for (path, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, format!("odd-abc123/{path}"), text.as_bytes()).unwrap();
+    }
+    let bytes = tar.into_inner().unwrap().finish().unwrap();
+    let mut hasher = lambda_pack::store::Hasher::new(lambda_pack::store::Algorithm::Sha512);
+    hasher.update(&bytes);
+    let hex = hasher.finish().hex();
+    let digest: Vec<u8> = (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
+    (bytes, format!("sha512-{}", base64::engine::general_purpose::STANDARD.encode(digest)))
+}
+
+#[test]
+fn a_private_registry_is_asked_with_its_token_for_what_lies_elsewhere() {
+    let (bytes, integrity) = archive();
+    let registry = registry(bytes);
+    let project = Project::empty();
+    project.write("package.json", r#"{"dependencies": {"@own/odd": "1.0.0"}}"#);
+    let lock = serde_json::json!({"lockfileVersion": 3, "packages": {"": {"dependencies": {"@own/odd": "1.0.0"}},
+        "node_modules/@own/odd": {"version": "1.0.0", "integrity": integrity}}});
+    project.write("package-lock.json", &lock.to_string());
+    let how = How { empty_store: true, ..How::default() };
+    project.write(".npmrc", &format!("@own:registry={registry}\n"));
+    let error = project.resolve_as("", Architecture::X86_64, how).err().unwrap();
+    assert!(error.to_string().contains("the server answered 401"), "{error}");
+    let host = registry.trim_start_matches("http:");
+    project.write(".npmrc", &format!("@own:registry={registry}\n{host}/:_authToken=the-token\n"));
+    let resolution = project.resolve_as("", Architecture::X86_64, how).unwrap();
+    let tree = &resolution.packages[0].tree;
+    assert_eq!(
+        tree.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+        ["node_modules/@own/odd/cli", "node_modules/@own/odd/package.json"]
+    );
+    assert!(matches!(tree.get("node_modules/@own/odd/cli"), Some(Entry::File { executable: true, .. })));
 }
 
 #[test]

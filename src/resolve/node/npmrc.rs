@@ -224,14 +224,15 @@ fn ask(folder: &Path) -> Result<String> {
 /// The registry that npm has when nothing is configured.
 fn ask_built_in() -> Option<String> {
     let empty = fsio::scratch_dir().ok()?;
-    let none = empty.path().join("none");
+    // npm refuses to take one file for both.
+    let none = |name: &str| empty.path().join(name);
     let mut tool = Tool::new("npm").args(["config", "get", "registry"]).cwd(empty.path());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().to_lowercase().starts_with("npm_config_") {
             tool = tool.env_remove(name);
         }
     }
-    let output = tool.env("npm_config_userconfig", &none).env("npm_config_globalconfig", &none).run().ok()?;
+    let output = tool.env("npm_config_userconfig", none("user")).env("npm_config_globalconfig", none("global")).run().ok()?;
     Some(output.text().trim().to_owned())
 }
 

@@ -9,7 +9,7 @@ use super::fetch::{Archives, Fetched};
 use super::files::{Files, RULE};
 use super::graph::Graph;
 use super::layout::Layout;
-use super::lock::Lock;
+use super::lock::{Lock, slot_name};
 use super::manifest::{Manifest, Published};
 use super::project;
 use super::source::Source;
@@ -67,8 +67,9 @@ impl Parts<'_> {
     }
 
     fn package_name(&self, location: &str) -> String {
-        let own = self.lock.get(location).and_then(|entry| entry.name.clone());
-        own.or_else(|| self.graph.slot_of(location).map(str::to_owned)).unwrap_or_else(|| self.lock.name(location))
+        let own = self.lock.get(location).and_then(|entry| entry.name.as_deref());
+        let name = own.or_else(|| slot_name(location)).or_else(|| self.graph.slot_of(location));
+        name.map_or_else(|| self.lock.name(location), str::to_owned)
     }
 
     /// The files of a package in an archive, below `folder` in it, without those of packages that lie in it.
