@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-use std::collections::BTreeMap;
+#[path = "node/project.rs"]
+mod project;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lambda_pack::error::{Error, Kind};
 use lambda_pack::finding::Rule;
@@ -13,126 +15,11 @@ use lambda_pack::process::Tool;
 use lambda_pack::project::FunctionSpec;
 use lambda_pack::report::Silent;
 use lambda_pack::resolve::node::Node;
-use lambda_pack::resolve::{Application, Context, Request, Resolution, Resolver};
+use lambda_pack::resolve::{Application, Context, Request, Resolver};
 use lambda_pack::store::{Fetcher, Store};
 use lambda_pack::tree::Entry;
 
-/// A copy of a fixture (or an empty project) that a test may change.
-struct Project {
-    dir: tempfile::TempDir,
-}
-
-/// How a test resolves.
-#[derive(Clone, Copy, Default)]
-struct How {
-    offline: bool,
-    locked: bool,
-    empty_store: bool,
-}
-
-impl Project {
-    fn empty() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
-    }
-
-    fn fixture(name: &str) -> Self {
-        let project = Self::empty();
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name), project.root());
-        project
-    }
-
-    fn root(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.root().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        lambda_pack::fsio::write_atomic(&path, text.as_bytes()).unwrap();
-    }
-
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.root().join(path)).unwrap()
-    }
-
-    fn npm(&self, args: &[&str]) {
-        let install = "these tests compare with npm: install Node.js with npm, e.g. `sudo apt-get install npm`";
-        let tool = Tool::new("npm").args(args).cwd(self.root()).install_hint(install);
-        tool.run().map_err(Error::from).unwrap_or_else(|e| panic!("{e} {:?}", e.hints()));
-    }
-
-    fn resolve(&self, folder: &str, architecture: Architecture) -> Result<Resolution, Error> {
-        self.resolve_as(folder, architecture, How::default())
-    }
-
-    fn resolve_as(&self, folder: &str, architecture: Architecture, how: How) -> Result<Resolution, Error> {
-        let scratch = tempfile::tempdir().unwrap();
-        // One store for all tests: each archive is fetched once.
-        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("node-store");
-        let store = Store::new(if how.empty_store { scratch.path().to_owned() } else { kept });
-        let fetcher = Fetcher::new(&store, how.offline, &Silent);
-        let (offline, locked) = (how.offline, how.locked);
-        let context = Context { store: &store, fetcher: &fetcher, reporter: &Silent, offline, locked };
-        let path = if folder.is_empty() { self.root().to_owned() } else { self.root().join(folder) };
-        let function = FunctionSpec::new("f", path, "nodejs22.x");
-        let runtime = lambda::find("nodejs22.x").unwrap();
-        let request = Request { function: &function, runtime, architecture, project_root: self.root(), skip: &[] };
-        assert!(Node.claims(&request).is_some());
-        Node.resolve(&[request], &context).pop().unwrap()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// Files of all packages by path, with their contents and whether they may be executed.
-fn files(resolution: &Resolution) -> BTreeMap<String, (Vec<u8>, bool)> {
-    let mut out = BTreeMap::new();
-    for (path, entry) in resolution.packages.iter().flat_map(|package| package.tree.iter()) {
-        let Entry::File { executable, .. } = entry else { panic!("{path} is no file") };
-        let twice = out.insert(path.as_str().to_owned(), (entry.read().unwrap(), *executable));
-        assert!(twice.is_none(), "{path} belongs to two packages");
-    }
-    out
-}
-
-/// Files that npm installed, as [`files`] has them. The links in `.bin` and npm's own notes are not compared.
-fn installed(folder: &Path) -> BTreeMap<String, (Vec<u8>, bool)> {
-    let mut out = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(folder.join("node_modules")).into_iter().map(Result::unwrap) {
-        let path = entry.path().strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-        if entry.file_type().is_file() && !path.ends_with("/.package-lock.json") {
-            #[cfg(unix)]
-            let executable =
-                std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions()) & 0o100 != 0;
-            #[cfg(not(unix))]
-            let executable = false;
-            out.insert(path, (fs::read(entry.path()).unwrap(), executable));
-        }
-    }
-    out
-}
-
-fn assert_same(ours: &BTreeMap<String, (Vec<u8>, bool)>, npms: &BTreeMap<String, (Vec<u8>, bool)>) {
-    assert_eq!(ours.keys().collect::<Vec<_>>(), npms.keys().collect::<Vec<_>>());
-    for (path, (bytes, executable)) in ours {
-        assert_eq!(bytes, &npms[path].0, "contents of {path}");
-        assert!(cfg!(windows) || *executable == npms[path].1, "mode of {path}");
-    }
-}
-
-fn names(resolution: &Resolution) -> Vec<String> {
-    resolution.packages.iter().map(|package| format!("{} {}", package.name, package.version)).collect()
-}
+use project::{How, Project, answer, assert_same, files, installed, names};
 
 #[test]
 fn express_is_what_npm_ci_installs() {
@@ -186,6 +73,21 @@ fn npm_knows_targets() -> bool {
 }
 
 #[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn what_is_packed_runs() {
+    let express = Project::fixture("node-express");
+    let resolution = express.resolve("", Architecture::X86_64).unwrap();
+    let script = "require('./index').handler({ rawPath: '/hello/you' }).then((r) => console.log(r.statusCode, r.body))";
+    let said = answer(&express, "", &["index.js"], &resolution, script);
+    assert_eq!(said, r#"200 {"hello":"you","query":{}}"#);
+    let sharp = Project::fixture("node-sharp");
+    let resolution = sharp.resolve("", Architecture::X86_64).unwrap();
+    let script =
+        "import('./index.mjs').then((m) => m.handler({ width: 32 })).then((r) => console.log(r.width, r.format))";
+    assert_eq!(answer(&sharp, "", &["index.mjs"], &resolution, script), "32 png");
+}
+
+#[test]
 fn a_lock_without_libc_still_leaves_musl_out() {
     let project = Project::fixture("node-sharp");
     let mut lock: serde_json::Value = serde_json::from_str(&project.read("package-lock.json")).unwrap();
@@ -217,17 +119,9 @@ fn a_workspace_is_flattened_and_runs() {
     assert_eq!(dropped("lib/versions.test.js"), Some("not in package.json files"));
     assert_eq!(dropped("notes.txt"), Some("not in package.json files"));
 
-    // What each package gets, asked of Node.js itself in a folder that has nothing else.
-    let packed = Project::empty();
-    for (path, (bytes, _)) in &ours {
-        packed.write(path, &String::from_utf8_lossy(bytes));
-    }
-    for path in ["index.js", "lib/versions.js"] {
-        packed.write(path, &project.read(&format!("packages/api/{path}")));
-    }
     let script = "require('./index').handler({}).then((r) => console.log(JSON.stringify(r.versions)))";
-    let output = Tool::new("node").args(["-e", script]).cwd(packed.root()).run().map_err(Error::from).unwrap();
-    assert_eq!(output.text().trim(), r#"{"api":"2.1.3","debug":"2.0.0","shared":"1.0.0"}"#);
+    let said = answer(&project, "packages/api", &["index.js", "lib/versions.js"], &resolution, script);
+    assert_eq!(said, r#"{"api":"2.1.3","debug":"2.0.0","shared":"1.0.0"}"#);
 }
 
 #[test]

@@ -232,7 +232,8 @@ fn ask_built_in() -> Option<String> {
             tool = tool.env_remove(name);
         }
     }
-    let output = tool.env("npm_config_userconfig", none("user")).env("npm_config_globalconfig", none("global")).run().ok()?;
+    let output =
+        tool.env("npm_config_userconfig", none("user")).env("npm_config_globalconfig", none("global")).run().ok()?;
     Some(output.text().trim().to_owned())
 }
 
