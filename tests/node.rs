@@ -147,6 +147,33 @@ fn a_project_without_lock_gets_one_that_is_not_kept() {
 }
 
 #[test]
+fn a_workspace_without_lock_is_resolved_from_its_root() {
+    let project = Project::fixture("node-workspace");
+    fs::remove_file(project.root().join("package-lock.json")).unwrap();
+    let resolution = project.resolve("packages/api", Architecture::X86_64).unwrap();
+    let shared = ["@fixture/shared 1.0.0", "ms 1.0.0"];
+    assert_eq!(names(&resolution)[..2], shared);
+    assert_eq!(resolution.resolved_by, "package.json (npm)");
+}
+
+#[test]
+fn locks_that_leave_the_project_are_refused() {
+    let project = Project::empty();
+    project.write("in/package.json", r#"{"dependencies": {"x": "file:../out"}}"#);
+    project.write("out/package.json", r#"{"name": "x"}"#);
+    let lock = serde_json::json!({"lockfileVersion": 3, "packages": {"": {"dependencies": {"x": "file:../out"}},
+        "../out": {}, "node_modules/x": {"link": true, "resolved": "../out"}}});
+    project.write("in/package-lock.json", &lock.to_string());
+    // Beside the lock, but within the project.
+    assert_eq!(names(&project.resolve("in", Architecture::X86_64).unwrap()), ["x 0.0.0"]);
+    let inner = Project::empty();
+    inner.write("package.json", &project.read("in/package.json"));
+    inner.write("package-lock.json", &project.read("in/package-lock.json"));
+    let error = inner.resolve("", Architecture::X86_64).err().unwrap();
+    assert!(error.kind() == Kind::Config && error.to_string().contains("outside the project"), "{error}");
+}
+
+#[test]
 fn local_tarballs_and_shrinkwraps_are_read() {
     let project = Project::empty();
     project.write("src/package.json", r#"{"name": "packed", "version": "1.2.3"}"#);
