@@ -82,5 +82,6 @@ fn any_number_of_threads_gives_the_same_bytes() {
     let one = project.build(&["--jobs", "1"]);
     let two = project.build(&["--jobs", "2"]);
     assert_eq!(digests(&one), digests(&two));
-    assert_eq!(digests(&one), digests(&built_elsewhere("python-pure")));
+    let shas = |m: &Value| digests(m).into_iter().map(|(_, sha)| sha).collect::<Vec<_>>();
+    assert_eq!(shas(&one), shas(&built_elsewhere("python-pure")));
 }

@@ -266,7 +266,8 @@ fn build_agent() -> Result<ureq::Agent, String> {
         .timeout_per_read(Some(Duration::from_secs(60)))
         .max_idle_connections_per_host(PARALLEL)
         .build();
-    Ok(config.new_agent())
+    let connector = ureq::unversioned::transport::DefaultConnector::default();
+    Ok(ureq::Agent::with_parts(config, connector, super::resolver::Once::default()))
 }
 
 /// Splits `https://user:secret@host/…` into the URL without credentials and a Basic authorization.

@@ -16,6 +16,7 @@ mod archive;
 mod digest;
 mod fetch;
 mod ingest;
+mod resolver;
 
 use std::collections::HashMap;
 use std::fs::{self, File};

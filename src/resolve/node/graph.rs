@@ -154,7 +154,7 @@ fn missing(lock: &Lock, at: &str, edge: &Edge<'_>, target: Target) -> Result<()>
             .hint("run `npm install --package-lock-only` and commit the lock")),
         Kind::Optional if !target.is_named_in(name) => Ok(()),
         Kind::Optional => Err(Error::config(format!(
-            "the lock lacks `{name}`, the part of {user} for the function's system: it was written on another one (a known bug of npm)"
+            "the lock lacks `{name}`, the part of {user} for the function's system: it was written on another one (a known bug of npm), or the registry lacks it too"
         ))
         .at(&lock.path, None)
         .hint("add it with `npm install --package-lock-only`, which npm 11.19 and newer mend the lock with")

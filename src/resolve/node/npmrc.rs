@@ -80,23 +80,27 @@ impl Config {
         Ok(Self { values, folder: folder.to_owned(), ..Self::default() })
     }
 
+    /// The registry that is configured for a package: its scope's, or that of all.
+    fn configured(&self, package: &str) -> Option<String> {
+        let scoped = package.split_once('/').and_then(|(scope, _)| self.values.get(&format!("{scope}:registry")));
+        scoped.or_else(|| self.values.get("registry")).map(|url| with_slash(url))
+    }
+
     /// The registry of a package, with a slash at its end.
     pub(super) fn registry(&self, package: &str) -> Result<String> {
-        let scoped = package.split_once('/').and_then(|(scope, _)| self.values.get(&format!("{scope}:registry")));
-        match scoped.or_else(|| self.values.get("registry")) {
-            Some(url) => Ok(with_slash(url)),
+        match self.configured(package) {
+            Some(url) => Ok(url),
             None => self.asked.get_or_init(|| ask(&self.folder).map_err(|e| e.to_string())).clone().map_err(|error| {
                 Error::failed("Failed to find the registry of npm packages").because(error).hint(INSTALL_NPM)
             }),
         }
     }
 
-    /// Where to fetch an archive that the lock says to be at `url`. Locks that were written with npm's built-in registry
+    /// Where to fetch the archive of a package that the lock says to be at `url`. Locks that were written with npm's built-in registry
     /// are fetched from the configured one, as npm does (`replace-registry-host`).
-    pub(super) fn replaced(&self, url: &str) -> String {
-        let configured = self.values.get("registry").map(|registry| with_slash(registry));
+    pub(super) fn replaced(&self, package: &str, url: &str) -> String {
         let wanted = self.values.get("replace-registry-host").map_or("npmjs", String::as_str);
-        let (Some(configured), false) = (configured, wanted == "never") else { return url.to_owned() };
+        let (Some(configured), false) = (self.configured(package), wanted == "never") else { return url.to_owned() };
         let (Some((host, path)), Some((own_host, _))) = (host_and_path(url), host_and_path(&configured)) else {
             return url.to_owned();
         };
@@ -224,14 +228,16 @@ fn ask(folder: &Path) -> Result<String> {
 /// The registry that npm has when nothing is configured.
 fn ask_built_in() -> Option<String> {
     let empty = fsio::scratch_dir().ok()?;
-    let none = empty.path().join("none");
+    // npm refuses to take one file for both.
+    let none = |name: &str| empty.path().join(name);
     let mut tool = Tool::new("npm").args(["config", "get", "registry"]).cwd(empty.path());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().to_lowercase().starts_with("npm_config_") {
             tool = tool.env_remove(name);
         }
     }
-    let output = tool.env("npm_config_userconfig", &none).env("npm_config_globalconfig", &none).run().ok()?;
+    let output =
+        tool.env("npm_config_userconfig", none("user")).env("npm_config_globalconfig", none("global")).run().ok()?;
     Some(output.text().trim().to_owned())
 }
 
@@ -285,11 +291,12 @@ mod tests {
         assert_eq!(tarball_url("https://r.test/", "@s/x", "1.0.0"), "https://r.test/@s/x/-/x-1.0.0.tgz");
         assert_eq!(document_url("https://r.test/", "@s/x"), "https://r.test/@s%2fx");
         let always = config("replace-registry-host=always\nregistry=https://mirror.test/npm/", &[]);
-        assert_eq!(always.replaced("https://other.test/x/-/x-1.tgz"), "https://mirror.test/npm/x/-/x-1.tgz");
-        assert_eq!(always.replaced("https://mirror.test/y"), "https://mirror.test/y");
+        assert_eq!(always.replaced("x", "https://other.test/x/-/x-1.tgz"), "https://mirror.test/npm/x/-/x-1.tgz");
+        assert_eq!(always.replaced("@s/x", "https://other.test/x"), "https://scope.test/x");
+        assert_eq!(always.replaced("x", "https://mirror.test/y"), "https://mirror.test/y");
         let named = config("replace-registry-host=other.test\nregistry=https://mirror.test/npm/", &[]);
-        assert_eq!(named.replaced("https://other.test/x"), "https://mirror.test/npm/x");
-        assert_eq!(named.replaced("https://third.test/x"), "https://third.test/x");
+        assert_eq!(named.replaced("x", "https://other.test/x"), "https://mirror.test/npm/x");
+        assert_eq!(named.replaced("x", "https://third.test/x"), "https://third.test/x");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::fetch::{Archives, Fetched};
 use super::files::{Files, RULE};
 use super::graph::Graph;
 use super::layout::Layout;
-use super::lock::Lock;
+use super::lock::{Lock, slot_name};
 use super::manifest::{Manifest, Published};
 use super::project;
 use super::source::Source;
@@ -67,8 +67,9 @@ impl Parts<'_> {
     }
 
     fn package_name(&self, location: &str) -> String {
-        let own = self.lock.get(location).and_then(|entry| entry.name.clone());
-        own.or_else(|| self.graph.slot_of(location).map(str::to_owned)).unwrap_or_else(|| self.lock.name(location))
+        let own = self.lock.get(location).and_then(|entry| entry.name.as_deref());
+        let name = own.or_else(|| slot_name(location)).or_else(|| self.graph.slot_of(location));
+        name.map_or_else(|| self.lock.name(location), str::to_owned)
     }
 
     /// The files of a package in an archive, below `folder` in it, without those of packages that lie in it.
@@ -193,5 +194,63 @@ fn installed_name(below: &str) -> Option<String> {
         ".gitignore" if folder.is_empty() => Some(".npmignore".to_owned()),
         ".gitignore" => Some(format!("{folder}/.npmignore")),
         _ => Some(below.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_get_the_names_that_npm_gives_them() {
+        for (below, name) in [
+            ("index.js", Some("index.js")),
+            (".npmrc", None),
+            ("sub/.npmrc", None),
+            (".gitignore", Some(".npmignore")),
+            ("sub/.gitignore", Some("sub/.npmignore")),
+            ("node_modules/.package-lock.json", None),
+        ] {
+            assert_eq!(installed_name(below).as_deref(), name, "{below}");
+        }
+    }
+
+    #[test]
+    fn what_lies_in_an_archive_belongs_to_the_package_that_it_is_of() {
+        let text = r#"{"lockfileVersion": 3, "packages": {"": {"dependencies": {"a": "1"}},
+            "node_modules/a": {"dependencies": {"b": "1", "@s/c": "1"}},
+            "node_modules/a/node_modules/b": {"inBundle": true},
+            "node_modules/a/node_modules/@s/c": {"inBundle": true},
+            "node_modules/a/node_modules/mac": {"inBundle": true, "os": ["darwin"]}}}"#;
+        let folder = std::path::Path::new("/p");
+        let lock = Lock::parse(text, &folder.join("package-lock.json"), folder).unwrap();
+        let target = super::super::platform::Target { architecture: crate::lambda::Architecture::Arm64 };
+        let graph = super::super::graph::needed(&lock, "", target, &std::collections::BTreeSet::new()).unwrap();
+        let layout = super::super::layout::lay_out(&graph, "").unwrap();
+        let function = crate::project::FunctionSpec::new("f", folder, "nodejs22.x");
+        let runtime = crate::lambda::find("nodejs22.x").unwrap();
+        let architecture = target.architecture;
+        let request = Request { function: &function, runtime, architecture, project_root: folder, skip: &[] };
+        let (sources, archives) = (BTreeMap::new(), Archives::default());
+        let parts = Parts {
+            lock: &lock,
+            graph: &graph,
+            layout: &layout,
+            sources: &sources,
+            archives: &archives,
+            request: &request,
+        };
+        for (below, of_another) in [
+            ("index.js", false),
+            ("node_modules/b/index.js", true),
+            ("node_modules/@s/c/index.js", true),
+            ("node_modules/mac/index.js", true),
+            ("node_modules/vendored/index.js", false),
+            ("my_node_modules/b/index.js", false),
+            ("node_modules/", false),
+            ("node_modules/@s/", false),
+        ] {
+            assert_eq!(parts.is_of_another("node_modules/a", "node_modules/a", below), of_another, "{below}");
+        }
     }
 }

@@ -121,7 +121,7 @@ pub(super) fn remote(lock: &Lock, location: &str, digest: Digest, config: &Confi
             (file_url(&fsio::normalize(&lock.folder, Path::new(&resolved[5..]))), false)
         }
         Some(resolved) if resolved.starts_with("https://") || resolved.starts_with("http://") => {
-            (config.replaced(resolved), false)
+            (config.replaced(&lock.name(location), resolved), false)
         }
         Some(other) => {
             let what = format!("is at `{}`, which is no address that can be fetched", crate::process::redact(other));
