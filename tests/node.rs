@@ -19,126 +19,7 @@ use lambda_pack::resolve::{Application, Context, Request, Resolver};
 use lambda_pack::store::{Fetcher, Store};
 use lambda_pack::tree::Entry;
 
-<<<<<<< HEAD
-/// A copy of a fixture (or an empty project) that a test may change.
-struct Project {
-    dir: tempfile::TempDir,
-}
-
-/// How a test resolves.
-#[derive(Clone, Copy, Default)]
-struct How {
-    offline: bool,
-    locked: bool,
-    empty_store: bool,
-}
-
-impl Project {
-    fn empty() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
-    }
-
-    fn fixture(name: &str) -> Self {
-        let project = Self::empty();
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name), project.root());
-        project
-    }
-
-    fn root(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.root().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        lambda_pack::fsio::write_atomic(&path, text.as_bytes()).unwrap();
-    }
-
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.root().join(path)).unwrap()
-    }
-
-    fn npm(&self, args: &[&str]) {
-        let install = "these tests compare with npm: install Node.js with npm, e.g. `sudo apt-get install npm`";
-        let tool = Tool::new("npm").args(args).cwd(self.root()).install_hint(install);
-        tool.run().map_err(Error::from).unwrap_or_else(|e| panic!("{e} {:?}", e.hints()));
-    }
-
-    fn resolve(&self, folder: &str, architecture: Architecture) -> Result<Resolution, Error> {
-        self.resolve_as(folder, architecture, How::default())
-    }
-
-    fn resolve_as(&self, folder: &str, architecture: Architecture, how: How) -> Result<Resolution, Error> {
-        let scratch = tempfile::tempdir().unwrap();
-        // One store for all tests: each archive is fetched once.
-        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("node-store");
-        let store = Store::new(if how.empty_store { scratch.path().to_owned() } else { kept });
-        let fetcher = Fetcher::new(&store, how.offline, &Silent);
-        let (offline, locked) = (how.offline, how.locked);
-        let context = Context { store: &store, fetcher: &fetcher, reporter: &Silent, offline, locked };
-        let path = if folder.is_empty() { self.root().to_owned() } else { self.root().join(folder) };
-        let function = FunctionSpec::new("f", path, "nodejs22.x");
-        let runtime = lambda::find("nodejs22.x").unwrap();
-        let request = Request { function: &function, runtime, architecture, project_root: self.root(), skip: &[] };
-        assert!(Node.claims(&request).is_some());
-        Node.resolve(&[request], &context).pop().unwrap()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// Files of all packages by path, with their contents and whether they may be executed.
-fn files(resolution: &Resolution) -> BTreeMap<String, (Vec<u8>, bool)> {
-    let mut out = BTreeMap::new();
-    for (path, entry) in resolution.packages.iter().flat_map(|package| package.tree.iter()) {
-        let Entry::File { executable, .. } = entry else { panic!("{path} is no file") };
-        let twice = out.insert(path.as_str().to_owned(), (entry.read().unwrap(), *executable));
-        assert!(twice.is_none(), "{path} belongs to two packages");
-    }
-    out
-}
-
-/// Files that npm installed, as [`files`] has them. The links in `.bin` and npm's own notes are not compared.
-fn installed(folder: &Path) -> BTreeMap<String, (Vec<u8>, bool)> {
-    let mut out = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(folder.join("node_modules")).into_iter().map(Result::unwrap) {
-        let path = entry.path().strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-        if entry.file_type().is_file() && !path.ends_with("/.package-lock.json") {
-            #[cfg(unix)]
-            let executable =
-                std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions()) & 0o100 != 0;
-            #[cfg(not(unix))]
-            let executable = false;
-            out.insert(path, (fs::read(entry.path()).unwrap(), executable));
-        }
-    }
-    out
-}
-
-fn assert_same(ours: &BTreeMap<String, (Vec<u8>, bool)>, npms: &BTreeMap<String, (Vec<u8>, bool)>) {
-    assert_eq!(ours.keys().collect::<Vec<_>>(), npms.keys().collect::<Vec<_>>());
-    for (path, (bytes, executable)) in ours {
-        assert_eq!(bytes, &npms[path].0, "contents of {path}");
-        assert!(cfg!(windows) || *executable == npms[path].1, "mode of {path}");
-    }
-}
-
-fn names(resolution: &Resolution) -> Vec<String> {
-    resolution.packages.iter().map(|package| format!("{} {}", package.name, package.version)).collect()
-}
-=======
 use project::{How, Project, answer, assert_same, files, installed, names};
->>>>>>> node
 
 #[test]
 fn express_is_what_npm_ci_installs() {
@@ -334,8 +215,6 @@ fn offline_says_what_is_missing() {
         error.to_string().contains("packages could not be fetched") && error.to_string().contains("--offline"),
         "{error}"
     );
-<<<<<<< HEAD
-=======
 }
 
 #[test]
@@ -455,7 +334,6 @@ fn a_private_registry_is_asked_with_its_token_for_what_lies_elsewhere() {
         ["node_modules/@own/odd/cli", "node_modules/@own/odd/package.json"]
     );
     assert!(matches!(tree.get("node_modules/@own/odd/cli"), Some(Entry::File { executable: true, .. })));
->>>>>>> node
 }
 
 #[test]
