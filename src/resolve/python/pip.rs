@@ -85,6 +85,7 @@ pub(super) struct Metadata {
     /// Its own requirements.
     #[serde(default)]
     pub(super) requires_dist: Vec<String>,
+    requires_python: Option<String>,
 }
 
 impl<'a> Pip<'a> {
@@ -124,10 +125,14 @@ impl<'a> Pip<'a> {
         let mut left_out = BTreeSet::new();
         let links = question.scratch.path().join("links");
         crate::fsio::create_dir_all(&links)?;
+        let mut ignore_python = false;
         for _ in 0..MAX_BUILDS {
-            let said = match self.install(question, &links).run() {
+            let install = self.install(question, &links);
+            let install = if ignore_python { install.arg("--ignore-requires-python") } else { install };
+            let said = match install.run() {
                 Ok(output) => {
                     let report = read(&output.stdout)?;
+                    check_python(&report, question)?;
                     let wanted = pip_markers::reachable(&report, question)?;
                     let pins = report.install.iter().filter(|item| {
                         let name = normalize(&item.metadata.name);
@@ -138,6 +143,11 @@ impl<'a> Pip<'a> {
                 Err(Failure::Status { stderr, .. }) => stderr,
                 Err(failure) => return Err(failure.into()),
             };
+            // pip finds candidates for the target, but in the end compares `Requires-Python` with the Python it runs in.
+            if !ignore_python && said.contains("requires a different Python") {
+                ignore_python = true;
+                continue;
+            }
             let refused = question.refused(&self.name(), &said);
             let Some(wanted) = missing(&said) else { return Err(refused) };
             let item = match self.source(question, wanted)? {
@@ -218,7 +228,7 @@ impl<'a> Pip<'a> {
                     requirement.split_once("==").map(|(_, version)| version.trim()).filter(|v| !v.contains(','));
                 Ok(version.map_or(Sourced::Nothing, |version| {
                     let (name, version) = (name.to_owned(), version.to_owned());
-                    Sourced::Native(Metadata { name, version, requires_dist: Vec::new() })
+                    Sourced::Native(Metadata { name, version, requires_dist: Vec::new(), requires_python: None })
                 }))
             }
             Err(Failure::Status { .. }) => Ok(Sourced::Nothing),
@@ -239,6 +249,22 @@ enum Sourced {
 
 fn read(report: &[u8]) -> Result<Report> {
     serde_json::from_slice(report).map_err(|e| Error::failed("pip's report cannot be read").because(e))
+}
+
+/// Refuses packages that are not for the target's Python.
+fn check_python(report: &Report, question: &Question<'_>) -> Result<()> {
+    for item in &report.install {
+        let Metadata { name, version, requires_python, .. } = &item.metadata;
+        if let Some(requires) = requires_python.as_deref().filter(|requires| !question.target.admitted_by(requires)) {
+            let target = question.target.runtime.id;
+            return Err(Error::config(format!(
+                "pip chose {name} {version}, which is for Python `{requires}`, not for {target}"
+            ))
+            .at(question.shown, None)
+            .hint(format!("pin a version that is for {target}, or let uv resolve: {INSTALL_HINT}")));
+        }
+    }
+    Ok(())
 }
 
 /// The requirement that pip found nothing for.
