@@ -543,7 +543,7 @@ fn a_member_of_an_npm_workspace_belongs_to_it() {
         ("other/index.js", handler),
         ("package.json", r#"{"workspaces": ["packages/*"]}"#),
     ]);
-    let root_of = |below: &str| load(&at(&dir.path().join(below))).unwrap().root;
+    let root_of = |below: &str| load(&at(dir.path().join(below))).unwrap().root;
     assert_eq!(root_of("packages/api"), dir.path());
     assert_eq!(root_of("other"), dir.path().join("other"));
 }
