@@ -6,7 +6,6 @@ fn main() -> ExitCode {
     let _ = ctrlc::set_handler(|| {
         lambda_pack::interrupt::clean_up();
         // 130 is what a shell reports of a program that Ctrl-C ended.
-        #[expect(clippy::exit, reason = "the work is cut off on purpose; temporary files are gone")]
         std::process::exit(130);
     });
     ExitCode::from(lambda_pack::cli::run(std::env::args_os()) as u8)

@@ -156,9 +156,12 @@ fn a_link_that_leaves_the_project_is_refused() {
     );
 }
 
+/// What is broken, the files of the project, and the place that the error must name.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn syntax_errors_name_file_line_and_column() {
-    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("config", &[("app.py", APP), ("lambda-pack.toml", "[functions.a]\npath = \n")], "lambda-pack.toml:2:"),
         (
             "package.json",
@@ -212,7 +215,7 @@ fn a_version_that_does_not_exist_is_named() {
     let python = Project::empty();
     python.write("app.py", APP).write("requirements.txt", "requests==999.0\n");
     let run = python.run(&["build"]);
-    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert_eq!(run.code, 2, "the file asks for it: {}", run.transcript());
     assert!(run.stderr.contains("requests==999.0"), "{}", run.stderr);
 
     let node = Project::empty();

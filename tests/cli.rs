@@ -25,7 +25,17 @@ fn a_folder_becomes_a_zip() {
     let project = Project::empty();
     project.write("app.py", APP);
     let run = project.done(&["build"]);
-    insta::assert_snapshot!(shown(&run), @"");
+    insta::assert_snapshot!(shown(&run), @"
+    exit: 0
+    --- stdout
+    project  python3.13 · x86_64 · app.handler
+      target/lambda-pack/project.zip  152 B, 42 B unzipped, 1 file
+      no dependencies
+
+    1 function packed from detection in [TIME]
+    manifest: target/lambda-pack/manifest.json
+    --- stderr
+    ");
     // `cargo lambda-pack` hands its own name on; no subcommand means build.
     let same = project.done(&["lambda-pack"]);
     assert_eq!(shown(&same), shown(&run));
@@ -41,7 +51,21 @@ fn a_plan_says_what_each_rule_did() {
         .write("x.log", "")
         .write("data/a.csv", "1");
     let run = project.done(&["plan", "-v"]);
-    insta::assert_snapshot!(shown(&run), @"");
+    insta::assert_snapshot!(shown(&run), @"
+    exit: 0
+    --- stdout
+    project  python3.13 · x86_64 · app.handler
+      43 B unzipped in 2 files, about 198 B zipped
+      no dependencies
+      - .git  tool folder
+      - .lambdaignore  settings
+      + app.py  in the function's folder
+      + data/a.csv  in the function's folder
+      - x.log  .lambdaignore: *.log
+
+    1 function planned from detection in [TIME]
+    --- stderr
+    ");
     assert!(!project.out("manifest.json").exists(), "a plan writes nothing");
     assert_eq!(shown(&project.done(&["build", "--dry-run", "-v"])), shown(&run));
 }
@@ -55,7 +79,23 @@ fn findings_are_told_all_at_once_and_nothing_is_packed() {
     );
     let run = project.run(&["build"]);
     assert_eq!(run.code, 3);
-    insta::assert_snapshot!(shown(&run), @"");
+    insta::assert_snapshot!(shown(&run), @"
+    exit: 3
+    --- stdout
+    one  python3.13 · x86_64 · ap.handler
+      not packed: Lambda would refuse it
+      no dependencies
+
+    0 functions packed from lambda-pack.toml, 1 refused in [TIME]
+    manifest: target/lambda-pack/manifest.json
+    --- stderr
+    error[env-reserved-key] one: Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request: AWS_REGION
+      hint: rename `AWS_REGION`; Lambda sets it itself
+    error[handler-not-found] one: Unable to import module 'ap': No module named 'ap' (looked for `ap.py`, `ap/__init__.py`)
+      hint: did you mean `app.handler`? Otherwise check that no rule leaves the file out (`plan -v`)
+    warning[secret-file] one: .env: a file of environment variables would be packed; whoever may read the function's code can read it
+      hint: leave it out with a pattern in `.lambdaignore`, and read secrets from SSM Parameter Store or Secrets Manager
+    ");
     assert!(!project.out("one.zip").exists());
 }
 
@@ -86,7 +126,10 @@ fn levels_are_the_configs_to_set() {
     project.write("lambda-pack.toml", &config("ignore"));
     assert_eq!(project.done(&["build"]).stderr, "");
     project.write("lambda-pack.toml", &config("warning"));
-    insta::assert_snapshot!(project.done(&["build"]).stderr, @"");
+    insta::assert_snapshot!(project.done(&["build"]).stderr, @"
+    warning[runtime-deprecated] one: nodejs20.x is deprecated since 2026-04-30 and gets no more security patches; new functions are refused from 2027-02-01
+      hint: move to `nodejs24.x`
+    ");
 }
 
 #[test]
@@ -101,8 +144,21 @@ fn wrong_words_exit_with_2() {
         let run = project.run(&args);
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{args:?}: {}", run.stderr);
     }
-    insta::assert_snapshot!(project.run(&["bild"]).transcript(), @"");
-    insta::assert_snapshot!(project.run(&["build"]).transcript(), @"");
+    insta::assert_snapshot!(project.run(&["bild"]).transcript(), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: `bild` does not exist
+      hint: did you mean the subcommand `build`?
+    ");
+    insta::assert_snapshot!(project.run(&["build"]).transcript(), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: cannot tell what `[PROJECT]` is: no file of it says which runtime it is for
+      hint: looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; package.json, *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; an executable bootstrap
+      hint: say it with `--runtime`; if functions are in folders below, `cargo lambda-pack init` writes a config of them
+    ");
     assert_eq!(project.run(&["--version"]).stdout, concat!("cargo lambda-pack ", env!("CARGO_PKG_VERSION"), "\n"));
 }
 
@@ -114,8 +170,40 @@ fn init_writes_a_config_that_builds() {
         .write("services/web/index.mjs", "export const handler = async () => 1;\n")
         .write("services/web/package.json", "{}");
     let run = project.done(&["init"]);
-    insta::assert_snapshot!(run.transcript(), @"");
-    insta::assert_snapshot!(project.read("lambda-pack.toml"), @"");
+    insta::assert_snapshot!(run.transcript(), @"
+    exit: 0
+    --- stdout
+    --- stderr
+    Wrote [PROJECT]/lambda-pack.toml. Look it over, then run `cargo lambda-pack`.
+    ");
+    insta::assert_snapshot!(project.read("lambda-pack.toml"), @r#"
+    # Functions to pack for AWS Lambda, written by `cargo lambda-pack init`. Run `cargo lambda-pack` to pack them all, or
+    # `cargo lambda-pack build FOLDER` for those at or below a folder. Paths are relative to this file.
+
+    # What holds for every function that does not say otherwise.
+    [defaults]
+    # architecture = "arm64"                      # "x86_64" unless it is said
+    # exclude = ["tests/", "*.md"]                # in gitignore syntax; a `.lambdaignore` file does the same
+    # environment = { LOG_LEVEL = "info" }        # only measured and checked: your deployment sets it
+
+    [functions.api]
+    path = "services/api"
+    runtime = "python3.13"
+    handler = "app.handler"
+
+    [functions.web]
+    path = "services/web"
+    runtime = "nodejs22.x"
+    handler = "index.handler"
+
+    # More that a function may have:
+    # include = [{ from = "common/schemas", to = "schemas" }]   # files from elsewhere in the project
+    # bin = "worker"                              # for Cargo packages of several binaries
+
+    # Rules may be set to "ignore", "note", "warning" or "error".
+    # [checks]
+    # secret-file = "error"
+    "#);
     let manifest = project.build::<&str>(&[]);
     assert_eq!(manifest["functions"].as_array().unwrap().len(), 2);
     let again = project.run(&["init"]);

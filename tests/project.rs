@@ -525,3 +525,25 @@ fn the_template_of_init_is_valid_when_its_comments_are_taken_away() {
     assert_eq!(project.functions[0].architecture, Architecture::Arm64);
     assert_eq!((project.checks.0.len(), project.functions[0].include.len()), (1, 1));
 }
+
+#[test]
+fn an_include_that_would_leave_the_project_is_taken_from_the_functions_folder() {
+    let config = "[functions.worker]\npath = \"crates/worker\"\nruntime = \"python3.13\"\n\
+                  include = [{ from = \"../common/schemas\", to = \"schemas\" }]\n";
+    let dir = folder(&[("crates/worker/", ""), ("crates/common/schemas/", ""), ("lambda-pack.toml", config)]);
+    let project = load(&at(dir.path())).unwrap();
+    assert_eq!(project.functions[0].include[0].from, dir.path().join("crates/common/schemas"));
+}
+
+#[test]
+fn a_member_of_an_npm_workspace_belongs_to_it() {
+    let handler = "exports.handler = async () => 1;";
+    let dir = folder(&[
+        ("packages/api/index.js", handler),
+        ("other/index.js", handler),
+        ("package.json", r#"{"workspaces": ["packages/*"]}"#),
+    ]);
+    let root_of = |below: &str| load(&at(dir.path().join(below))).unwrap().root;
+    assert_eq!(root_of("packages/api"), dir.path());
+    assert_eq!(root_of("other"), dir.path().join("other"));
+}

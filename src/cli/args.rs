@@ -81,6 +81,14 @@ pub(crate) struct ProjectArgs {
     #[arg(long, value_name = "ARCH", value_parser = ["x86_64", "arm64"])]
     pub(crate) arch: Option<String>,
 
+    /// What a function becomes
+    #[arg(long, value_name = "TYPE", value_parser = ["zip", "image"])]
+    pub(crate) package: Option<String>,
+
+    /// What goes into layers
+    #[arg(long, value_name = "POLICY", value_parser = ["none", "shared", "deps"])]
+    pub(crate) layers: Option<String>,
+
     /// Where artifacts go [default: target/lambda-pack beside the config, or beside PATH]
     #[arg(long, value_name = "DIR")]
     pub(crate) out_dir: Option<PathBuf>,
@@ -180,6 +188,12 @@ impl ProjectArgs {
         }
         if let Some(config) = self.config.as_ref().filter(|c| !c.is_file()) {
             return Err(Error::config(format!("`--config {}` names no file", config.display())));
+        }
+        for (flag, value, built) in [("--package", &self.package, "zip"), ("--layers", &self.layers, "none")] {
+            if let Some(value) = value.as_deref().filter(|value| *value != built) {
+                let error = Error::config(format!("`{flag} {value}` is not built by this version"));
+                return Err(error.hint(format!("`{flag} {built}` is")));
+            }
         }
         Ok(Selection {
             path: absolute(&self.path)?,

@@ -212,8 +212,9 @@ fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Settings> {
         bin: section.text("bin")?,
         ..Settings::default()
     };
+    let home = section.text("path")?.map(|path| fsio::normalize(scope.base, Path::new(&path.value)));
     for item in section.items("include")? {
-        out.include.push(include(&item, scope)?);
+        out.include.push(include(&item, scope, home.as_deref())?);
     }
     if let Some(variables) = section.section("environment")? {
         for key in variables.keys() {
@@ -258,7 +259,9 @@ fn architecture(text: &Located<String>) -> Result<Architecture> {
     })
 }
 
-fn include(item: &Item<'_>, scope: &Scope<'_>) -> Result<Include> {
+/// What is brought in, relative to the config's folder. `../x`, which would leave the project from there, is taken from
+/// the function's own folder, `home`, when it is there: both are how people write it.
+fn include(item: &Item<'_>, scope: &Scope<'_>, home: Option<&Path>) -> Result<Include> {
     let (from, to) = match item {
         Item::Text(from) => (from.clone(), None),
         Item::Section(section) => {
@@ -267,7 +270,13 @@ fn include(item: &Item<'_>, scope: &Scope<'_>) -> Result<Include> {
             (from, section.text("to")?)
         }
     };
-    let path = below_root(&from, scope, "include")?;
+    let beside_home = home.map(|home| fsio::normalize(home, Path::new(&from.value)));
+    let path = match below_root(&from, scope, "include") {
+        Err(_) if beside_home.as_ref().is_some_and(|path| path.starts_with(scope.root) && path.exists()) => {
+            beside_home.unwrap_or_default()
+        }
+        path => path?,
+    };
     let to = match to {
         Some(to) => to.value,
         // A plain string keeps its own name: `include = ["../common/schemas"]` becomes `schemas`.

@@ -1,10 +1,11 @@
 //! Detection: what a folder is, told by the files in it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::versions;
 use crate::error::{Error, Result};
+use crate::fsio;
 
 /// Files that make a folder Python's, beside `*.py`.
 const PYTHON_FILES: [&str; 6] =
@@ -43,6 +44,38 @@ pub(crate) fn runtime(dir: &Path) -> Result<String> {
 /// Whether a folder is of some language.
 pub(crate) fn is_function(dir: &Path) -> bool {
     evidence(dir).is_ok_and(|evidence| !evidence.is_empty())
+}
+
+/// The folder of npm's or uv's workspace that a folder is a member of, where its lock file is; else the folder itself.
+pub(crate) fn workspace_root(dir: &Path) -> PathBuf {
+    let has_member = |above: &&Path| members(above).is_some_and(|patterns| is_member(dir, above, &patterns));
+    dir.ancestors().skip(1).find(has_member).unwrap_or(dir).to_owned()
+}
+
+/// The patterns of a workspace's members, if a folder is the root of one.
+fn members(dir: &Path) -> Option<Vec<String>> {
+    let texts = |values: &serde_json::Value| -> Option<Vec<String>> {
+        Some(values.as_array()?.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
+    };
+    if let Ok(text) = fsio::read_text(&dir.join("package.json"))
+        && let Ok(manifest) = serde_json::from_str::<serde_json::Value>(&text)
+        && let Some(workspaces) = manifest.get("workspaces")
+    {
+        return texts(workspaces).or_else(|| texts(workspaces.get("packages")?));
+    }
+    let text = fsio::read_text(&dir.join("pyproject.toml")).ok()?;
+    let manifest: toml::Table = text.parse().ok()?;
+    let members = manifest.get("tool")?.get("uv")?.get("workspace")?.get("members")?.as_array()?;
+    Some(members.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
+}
+
+fn is_member(dir: &Path, root: &Path, patterns: &[String]) -> bool {
+    let mut builder = ignore::gitignore::GitignoreBuilder::new(root);
+    for pattern in patterns {
+        // Anchored: a workspace's patterns start at its root.
+        let _ = builder.add_line(None, &format!("/{}", pattern.trim_start_matches("./").trim_end_matches('/')));
+    }
+    builder.build().is_ok_and(|matcher| matcher.matched(dir, true).is_ignore())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

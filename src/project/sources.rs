@@ -164,7 +164,7 @@ impl Loader<'_> {
             candidates.push(self.one_function(defaults, runtime)?);
         }
         Ok(Described {
-            root: root.map(Path::to_owned).or(cargo_root).unwrap_or_else(|| self.path.clone()),
+            root: root.map(Path::to_owned).or(cargo_root).unwrap_or_else(|| detect::workspace_root(&self.path)),
             whole: self.path.clone(),
             origin: "detection",
             out_beside: root.unwrap_or(&self.path).to_owned(),

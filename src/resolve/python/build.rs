@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::manifest::PyProject;
 use super::tags::WheelName;
 use crate::error::{Error, Result};
 use crate::fsio::{self, Scratch};
@@ -165,7 +166,14 @@ impl<'a> Builder<'a> {
         let _task = Task::begin(self.context.reporter, format!("Building {label}"), None, Unit::Items);
         let out = scratch.path().join("out");
         fsio::create_dir_all(&out)?;
-        if let Err(failure) = self.tool(source, &out)?.run() {
+        if has_native_sources(source) && needs_compiler(source) {
+            return Ok(Built::Native("its build backend compiles".to_owned()));
+        }
+        let tool = match self.tool(source, &out) {
+            Err(_) if has_native_sources(source) => return Ok(Built::Native("no tool is here to try".to_owned())),
+            tool => tool?,
+        };
+        if let Err(failure) = tool.run() {
             return match failure {
                 Failure::Status { stderr, .. } if has_native_sources(source) => Ok(Built::Native(last_line(&stderr))),
                 Failure::Status { error, .. } | Failure::NotStarted(error) => {
@@ -229,6 +237,14 @@ fn has_native_sources(folder: &Path) -> bool {
         let extension = entry.path().extension().and_then(|e| e.to_str());
         extension.is_some_and(|e| NATIVE_SOURCES.contains(&e.to_ascii_lowercase().as_str()))
     })
+}
+
+/// Whether the build backend is one for compiled extensions, which does nothing without a compiler, but takes its time.
+fn needs_compiler(folder: &Path) -> bool {
+    const COMPILING: &[&str] = &["mesonpy", "maturin", "scikit_build_core", "py_build_cmake", "setuptools_rust"];
+    let backend = PyProject::read(&folder.join("pyproject.toml")).ok().and_then(|read| read.build_system);
+    let backend = backend.as_ref().and_then(|table| table.get("build-backend")).and_then(toml::Value::as_str);
+    backend.is_some_and(|name| COMPILING.iter().any(|one| name.starts_with(one)))
 }
 
 /// Copies a project without version control, environments and what earlier builds left. Links become what they point to.

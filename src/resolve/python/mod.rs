@@ -9,7 +9,7 @@
 //! 5. none: the function has no dependencies.
 //!
 //! All of them give pins ([`pin`]): name, version, and archives with digests. Which wheel of a version is packed is for
-//! [`tags`] to say: the best that the runtime's Python, processor and glibc load, in the order of PyPA's `packaging.tags`.
+//! [`tags`] to say: the best that the runtime's Python, processor and glibc load, in the order of `PyPA`'s `packaging.tags`.
 //! Wheels are fetched into the store, all of all functions at once, and their members laid out as an installer would
 //! ([`assemble`]). What has no wheel is built from source when it has no machine code ([`build`]); otherwise it is a
 //! finding and is left out, so that all such packages are told in one run.

@@ -85,6 +85,7 @@ pub(super) struct Metadata {
     /// Its own requirements.
     #[serde(default)]
     pub(super) requires_dist: Vec<String>,
+    requires_python: Option<String>,
 }
 
 impl<'a> Pip<'a> {
@@ -124,10 +125,14 @@ impl<'a> Pip<'a> {
         let mut left_out = BTreeSet::new();
         let links = question.scratch.path().join("links");
         crate::fsio::create_dir_all(&links)?;
+        let mut ignore_python = false;
         for _ in 0..MAX_BUILDS {
-            let said = match self.install(question, &links).run() {
+            let install = self.install(question, &links);
+            let install = if ignore_python { install.arg("--ignore-requires-python") } else { install };
+            let said = match install.run() {
                 Ok(output) => {
                     let report = read(&output.stdout)?;
+                    check_python(&report, question)?;
                     let wanted = pip_markers::reachable(&report, question)?;
                     let pins = report.install.iter().filter(|item| {
                         let name = normalize(&item.metadata.name);
@@ -138,12 +143,31 @@ impl<'a> Pip<'a> {
                 Err(Failure::Status { stderr, .. }) => stderr,
                 Err(failure) => return Err(failure.into()),
             };
+            // pip finds candidates for the target, but in the end compares `Requires-Python` with the Python it runs in.
+            if !ignore_python && said.contains("requires a different Python") {
+                ignore_python = true;
+                continue;
+            }
             let refused = question.refused(&self.name(), &said);
-            let Some(item) = missing(&said).map(|m| self.source(question, m)).transpose()?.flatten() else {
-                return Err(refused);
+            let Some(wanted) = missing(&said) else { return Err(refused) };
+            let item = match self.source(question, wanted)? {
+                Sourced::Item(item) => item,
+                Sourced::Native(metadata) => {
+                    let label = format!("{} {}", normalize(&metadata.name), metadata.version);
+                    findings.push(select::native(
+                        &label,
+                        &[],
+                        "its metadata cannot be made without a compiler",
+                        question.target,
+                    ));
+                    stub::write(&links, &metadata)?;
+                    left_out.insert(normalize(&metadata.name));
+                    continue;
+                }
+                Sourced::Nothing => return Err(refused),
             };
             let name = normalize(&item.metadata.name);
-            if question.requirements.has_hashes() {
+            if !question.requirements.hashes().is_empty() {
                 return Err(refused.hint(format!(
                     "{name} has no wheel; pip cannot build it and verify it at once, but uv can: {INSTALL_HINT}"
                 )));
@@ -167,6 +191,10 @@ impl<'a> Pip<'a> {
             .args(["install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-", "--target"])
             .arg(question.scratch.path().join("target"))
             .args(["--python-version", &target.full_version(), "--implementation", "cp"])
+            // Metadata of a source is made by its build backend, which is not to compile for this machine.
+            .env("CC", "false")
+            .env("CXX", "false")
+            .env("RUSTC", "false")
             .cwd(question.shown.parent().unwrap_or(Path::new(".")));
         let own = if target.minor < 8 { format!("cp3{}m", target.minor) } else { format!("cp3{}", target.minor) };
         for abi in [own.as_str(), "abi3", "none"] {
@@ -183,21 +211,60 @@ impl<'a> Pip<'a> {
     }
 
     /// The source distribution that meets a requirement, if there is one.
-    fn source(&self, question: &Question<'_>, requirement: &str) -> Result<Option<Item>> {
+    fn source(&self, question: &Question<'_>, requirement: &str) -> Result<Sourced> {
+        let requirement = requirement.split(" (from").next().unwrap_or(requirement);
         let name =
             requirement.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).next().unwrap_or_default();
-        let call =
-            self.call(question).args(["--no-deps", "--no-binary", name]).args(question.requirements.index_options());
-        match call.arg(requirement).run() {
-            Ok(output) => Ok(read(&output.stdout)?.install.into_iter().next()),
-            Err(Failure::Status { .. }) => Ok(None),
+        let call = self.call(question).args(["--no-deps", "--no-binary", name]);
+        match call.args(question.requirements.index_options()).arg(requirement).run() {
+            Ok(output) => Ok(read(&output.stdout)?
+                .install
+                .into_iter()
+                .next()
+                .map_or(Sourced::Nothing, |i| Sourced::Item(Box::new(i)))),
+            // There is a source, but its backend fails; without an exact version nothing could stand in for it.
+            Err(Failure::Status { stderr, .. }) if stderr.contains("metadata-generation-failed") => {
+                let version =
+                    requirement.split_once("==").map(|(_, version)| version.trim()).filter(|v| !v.contains(','));
+                Ok(version.map_or(Sourced::Nothing, |version| {
+                    let (name, version) = (name.to_owned(), version.to_owned());
+                    Sourced::Native(Metadata { name, version, requires_dist: Vec::new(), requires_python: None })
+                }))
+            }
+            Err(Failure::Status { .. }) => Ok(Sourced::Nothing),
             Err(failure) => Err(failure.into()),
         }
     }
 }
 
+/// What there is of a package without a wheel.
+enum Sourced {
+    /// A source distribution.
+    Item(Box<Item>),
+    /// One that cannot even tell its metadata here.
+    Native(Metadata),
+    /// Nothing.
+    Nothing,
+}
+
 fn read(report: &[u8]) -> Result<Report> {
     serde_json::from_slice(report).map_err(|e| Error::failed("pip's report cannot be read").because(e))
+}
+
+/// Refuses packages that are not for the target's Python.
+fn check_python(report: &Report, question: &Question<'_>) -> Result<()> {
+    for item in &report.install {
+        let Metadata { name, version, requires_python, .. } = &item.metadata;
+        if let Some(requires) = requires_python.as_deref().filter(|requires| !question.target.admitted_by(requires)) {
+            let target = question.target.runtime.id;
+            return Err(Error::config(format!(
+                "pip chose {name} {version}, which is for Python `{requires}`, not for {target}"
+            ))
+            .at(question.shown, None)
+            .hint(format!("pin a version that is for {target}, or let uv resolve: {INSTALL_HINT}")));
+        }
+    }
+    Ok(())
 }
 
 /// The requirement that pip found nothing for.

@@ -53,7 +53,7 @@ impl Walk<'_> {
         let mut named = BTreeSet::new();
         for line in self.question.requirements.lines.iter().filter(|line| !line.constraint) {
             if let Kind::Named(requirement, _) = &line.kind {
-                named.insert(normalize(&requirement.name.to_string()));
+                named.insert(normalize(requirement.name.as_ref()));
                 self.follow(requirement, &owner, &[])?;
             }
         }
@@ -72,7 +72,7 @@ impl Walk<'_> {
         if !requirement.marker.evaluate(&self.question.target.markers, extras) {
             return Ok(());
         }
-        let name = normalize(&requirement.name.to_string());
+        let name = normalize(requirement.name.as_ref());
         if !self.items.get(&name).is_some_and(|item| satisfies(item, requirement)) {
             return Err(self.differs(requirement, owner));
         }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::ask::{Question, scratch_file};
 use super::build::{Builder, Built, INSTALL_HINT, Programs};
 use super::manifest::PyProject;
-use super::pin::{Origin, Pin, Pins};
+use super::pin::{Origin, Pin, Pins, RemoteFile};
 use super::pip::Pip;
-use super::requirements::{Local, Requirements};
+use super::requirements::{Line, Local, Requirements};
 use super::target::Target;
 use super::uv::Uv;
 use super::uv_lock::Lock;
@@ -73,7 +73,7 @@ impl Input {
                 let requirements = Requirements::read(path)?;
                 let texts: String = requirements.files.iter().map(|(_, text)| format!("{text}\0")).collect();
                 // What paths and index folders mean depends on where the file is.
-                let relative = requirements.lines.iter().any(|line| line.is_relative());
+                let relative = requirements.lines.iter().any(Line::is_relative);
                 format!(
                     "r{}{}",
                     sha256(texts.as_bytes()),
@@ -131,7 +131,7 @@ impl Planner<'_> {
         {
             return Err(unlocked(path, &format!("`{unpinned}` has no exact version")));
         }
-        if requirements.lines.iter().all(|line| line.asks_for_nothing()) {
+        if requirements.lines.iter().all(Line::asks_for_nothing) {
             return Ok(Pins { resolved_by: "requirements.txt".to_owned(), ..Pins::default() });
         }
         let scratch = fsio::scratch_dir()?;
@@ -144,7 +144,8 @@ impl Planner<'_> {
             target,
             offline: self.context.offline,
         };
-        let (pins, found, tool) = self.ask(&question, None)?;
+        let (mut pins, found, tool) = self.ask(&question, None)?;
+        verify(&mut pins, &requirements, path)?;
         if self.context.locked {
             let pinned = requirements.pinned_names();
             let surprise = pins.iter().find(|pin| !pinned.contains(&pin.name) && !built.contains(&pin.name));
@@ -282,6 +283,31 @@ fn read_dependencies(path: &Path, staged: PathBuf) -> Result<Requirements> {
         path.clone_into(file);
     }
     Ok(read)
+}
+
+/// Keeps the archives that `--hash` allows: `uv pip compile` does not compare them, and pip compares what it took.
+fn verify(pins: &mut [Pin], requirements: &Requirements, path: &Path) -> Result<()> {
+    let allowed = requirements.hashes();
+    for pin in pins.iter_mut().filter(|_| !allowed.is_empty()) {
+        let label = pin.label();
+        let Origin::Files { wheels, sdist } = &mut pin.origin else { continue };
+        let Some(hashes) = allowed.get(&pin.name) else {
+            return Err(Error::config(format!(
+                "{label} is needed, too, and has no `--hash`, but other lines have one"
+            ))
+            .at(path, None)
+            .hint("write all with `uv pip compile --generate-hashes`, or none"));
+        };
+        let is_allowed = |file: &RemoteFile| hashes.contains(&file.digest.to_string());
+        wheels.retain(is_allowed);
+        *sdist = sdist.take().filter(is_allowed);
+        if wheels.is_empty() && sdist.is_none() {
+            return Err(Error::config(format!("no archive of {label} has a digest that `--hash` allows"))
+                .at(path, None)
+                .hint("if the package was published anew, look at why, and write the hashes again"));
+        }
+    }
+    Ok(())
 }
 
 fn requirement_of(local: &Local, name: &str, wheel: &Path) -> String {

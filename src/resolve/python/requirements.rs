@@ -2,7 +2,7 @@
 //! this machine are found so that they can be built from a copy, and `--locked` can tell whether everything is pinned.
 //! Resolving is left to uv or pip, to which options such as `--index-url` go untouched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pep508_rs::{Requirement, VersionOrUrl};
@@ -55,8 +55,8 @@ pub(super) enum Kind {
     Include(usize, bool),
     /// A project folder on this machine.
     Local(Local),
-    /// A requirement by name or URL, and whether the line has `--hash`.
-    Named(Box<Requirement>, bool),
+    /// A requirement by name or URL, and the digests that `--hash` allows (`sha256:…`).
+    Named(Box<Requirement>, Vec<String>),
     /// An option with its value, for the tool.
     Option(String, String),
     /// Something that only the tool understands.
@@ -124,7 +124,7 @@ impl Requirements {
                 None => Ok(Kind::Option(option.to_owned(), value.to_owned())),
             };
         }
-        let (text, hashed) = without_options(line);
+        let (text, hashes) = without_options(line);
         if let Some(local) = local(text, folder).map_err(|e| e.at(path, Some((at + 1, 1))))? {
             return Ok(Kind::Local(local));
         }
@@ -139,7 +139,7 @@ impl Requirements {
             let why = why.lines().next().unwrap_or_default().to_owned();
             Error::config(format!("`{text}` is no requirement: {why}")).at(path, Some((at + 1, column)))
         })?;
-        Ok(Kind::Named(Box::new(requirement), hashed))
+        Ok(Kind::Named(Box::new(requirement), hashes))
     }
 
     /// The project folders on this machine.
@@ -196,15 +196,23 @@ impl Requirements {
     /// Normalised names that stand in the files with an exact version or URL.
     pub(super) fn pinned_names(&self) -> BTreeSet<String> {
         let named = self.lines.iter().filter_map(|line| match &line.kind {
-            Kind::Named(requirement, _) if is_exact(requirement) => Some(normalize(&requirement.name.to_string())),
+            Kind::Named(requirement, _) if is_exact(requirement) => Some(normalize(requirement.name.as_ref())),
             _ => None,
         });
         named.collect()
     }
 
-    /// Whether a line has `--hash`, by which both tools then want one for everything.
-    pub(super) fn has_hashes(&self) -> bool {
-        self.lines.iter().any(|line| matches!(line.kind, Kind::Named(_, true)))
+    /// The digests that `--hash` allows, by normalised name. When a line has some, both tools want some for every package.
+    pub(super) fn hashes(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for line in &self.lines {
+            if let Kind::Named(requirement, hashes) = &line.kind
+                && !hashes.is_empty()
+            {
+                out.entry(normalize(requirement.name.as_ref())).or_default().extend(hashes.iter().cloned());
+            }
+        }
+        out
     }
 
     /// Writes the files anew into `folder` with `replacement` in the place of every local project (its lines are left
@@ -301,10 +309,12 @@ fn option(line: &str) -> Option<(&str, &str)> {
         .filter(|(option, _)| option.is_ascii())
 }
 
-/// A requirement without the options behind it, and whether one of them was `--hash`.
-fn without_options(line: &str) -> (&str, bool) {
-    let at = line.find(" --").or_else(|| line.find("\t--"));
-    (at.map_or(line, |at| line[..at].trim_end()), line.contains("--hash"))
+/// A requirement without the options behind it, and the values of `--hash` among them.
+fn without_options(line: &str) -> (&str, Vec<String>) {
+    let at = line.find(" --").or_else(|| line.find("\t--")).unwrap_or(line.len());
+    let words = line[at..].split(|c: char| c.is_whitespace() || c == '=').skip_while(|word| *word != "--hash");
+    let hashes = words.filter(|word| word.contains(':')).map(str::to_lowercase).collect();
+    (line[..at].trim_end(), hashes)
 }
 
 /// A project folder on this machine, if the text names one: a path, `file:` URL, or `name @` one of them.

@@ -1,5 +1,5 @@
 //! Wheel file names and the choice among them: what the runtime's Python loads, in the order in which an installer there
-//! would prefer it (the order of PyPA's `packaging.tags`, with the platform tags of the runtime's glibc).
+//! would prefer it (the order of `PyPA`'s `packaging.tags`, with the platform tags of the runtime's glibc).
 
 use std::collections::HashMap;
 
@@ -33,7 +33,11 @@ impl WheelName {
         };
         let set = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
         let digits = build.find(|c: char| !c.is_ascii_digit()).unwrap_or(build.len());
-        if name.is_empty() || version.is_empty() || parts.iter().any(|p| p.is_empty()) || (build != "" && digits == 0) {
+        if name.is_empty()
+            || version.is_empty()
+            || parts.iter().any(|p| p.is_empty())
+            || (!build.is_empty() && digits == 0)
+        {
             return None;
         }
         Some(Self {
@@ -66,7 +70,7 @@ pub(super) struct Tags {
 }
 
 impl Tags {
-    /// The tags of CPython 3.`minor` with glibc 2.`glibc` on `machine`.
+    /// The tags of `CPython` 3.`minor` with glibc 2.`glibc` on `machine`.
     pub(super) fn new(minor: u8, glibc: u16, machine: &str) -> Self {
         let platforms = platforms(glibc, machine);
         let mut ranks = HashMap::new();
@@ -114,7 +118,7 @@ impl Tags {
     }
 }
 
-/// Every manylinux tag up to the glibc given, newest first. On other machines than x86_64 they begin at 2.17 (PEP 599).
+/// Every manylinux tag up to the glibc given, newest first. On other machines than `x86_64` they begin at 2.17 (PEP 599).
 fn platforms(glibc: u16, machine: &str) -> Vec<String> {
     let oldest = if machine == "x86_64" { 5 } else { 17 };
     let mut out = Vec::new();
@@ -217,7 +221,7 @@ mod tests {
         }
     }
 
-    /// PyPA's own code is asked for the tags of every runtime, told only its version and glibc.
+    /// `PyPA`'s own code is asked for the tags of every runtime, told only its version and glibc.
     #[test]
     fn order_is_that_of_packaging() {
         const ASK: &str = r#"

@@ -339,7 +339,7 @@ fn declared(text: &str, target: &Target) -> Result<Option<(String, Option<Vec<St
         Some(pep508_rs::VersionOrUrl::VersionSpecifier(found)) => Some(specifiers(&found.to_string())),
         Some(pep508_rs::VersionOrUrl::Url(_)) => None,
     };
-    Ok(Some((normalize(&requirement.name.to_string()), specifier)))
+    Ok(Some((normalize(requirement.name.as_ref()), specifier)))
 }
 
 /// Version specifiers, each in one spelling, in a fixed order.

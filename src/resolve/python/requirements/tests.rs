@@ -29,9 +29,12 @@ fn every_notation_is_understood() {
         .lines
         .iter()
         .filter_map(|l| match &l.kind {
-            Kind::Named(r, hashed) => {
-                Some(format!("{}{}{}", r.name, if *hashed { "#" } else { "" }, if l.constraint { "?" } else { "" }))
-            }
+            Kind::Named(r, hashed) => Some(format!(
+                "{}{}{}",
+                r.name,
+                if !hashed.is_empty() { "#" } else { "" },
+                if l.constraint { "?" } else { "" }
+            )),
             _ => None,
         })
         .collect();
