@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all their own set-up on Debian or Ubuntu with Rust.
-.PHONY: demo test test-full test-bare tools lint
+.PHONY: demo test test-full test-corpus test-bare tools lint
 
 # Packs a monorepo of three languages and shows what came out.
 demo:
@@ -10,8 +10,12 @@ demo:
 test: tools
 	cargo test --locked
 
-# Also what takes longer: the install steps in a bare Debian.
-test-full: test test-bare
+# Also what takes longer: dozens of real packages against the installers, and the install steps in a bare Debian.
+test-full: test test-corpus test-bare
+
+# What is packed of popular packages is what uv and npm would install for the target.
+test-corpus: tools
+	cargo test --locked --features corpus --test corpus -- --nocapture
 
 # `make demo` and `make test` from a clean clone in a bare Debian root with nothing but Rust.
 test-bare:

@@ -1,0 +1,102 @@
+//! What is packed of popular packages, compared file by file with what an installer puts on disk for the same target.
+//! Run by `make test-full`.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use common::{Project, Unpacked};
+
+/// Packages that resolve together and stay below 250 MB.
+const PYTHON: &[&[&str]] = &[
+    &["requests", "boto3", "aws-lambda-powertools", "jinja2", "click", "httpx", "redis", "pyyaml"],
+    &["fastapi", "mangum", "sqlalchemy", "psycopg2-binary", "aiohttp", "orjson", "python-multipart"],
+    &["numpy", "pandas", "pillow", "lxml"],
+    &["cryptography", "bcrypt", "argon2-cffi", "pyjwt", "python-jose", "paramiko"],
+    &["opentelemetry-sdk", "grpcio", "protobuf", "msgpack", "ujson", "pendulum"],
+    &["scipy", "shapely", "networkx", "rich", "typer", "beautifulsoup4", "zope.interface"],
+];
+
+/// Of our own making, or of the installer's: not in both.
+fn is_compared(path: &str) -> bool {
+    // uv makes console scripts and lists them, and its own files, in RECORD.
+    !path.starts_with("bin/")
+        && !path.ends_with(".dist-info/RECORD")
+        && !path.ends_with("/__pycache__")
+        && path != ".lock"
+}
+
+fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = walkdir::WalkDir::new(root).into_iter().map(Result::unwrap).filter(|e| e.file_type().is_file());
+    files
+        .map(|e| (e.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned(), std::fs::read(e.path()).unwrap()))
+        .filter(|(path, _)| is_compared(path))
+        .collect()
+}
+
+#[test]
+fn python_packages_are_what_uv_would_install() {
+    let mut compared = 0;
+    for (runtime, arch) in [("python3.13", "x86_64"), ("python3.12", "arm64"), ("python3.11", "x86_64")] {
+        for (group, packages) in PYTHON.iter().enumerate() {
+            // uv knows no platform of glibc 2.26, and so cannot install what only has wheels of manylinux_2_24 to 2_26.
+            if runtime == "python3.11" && ![0, 3].contains(&group) {
+                continue;
+            }
+            let project = Project::empty();
+            project
+                .write("handler.py", "def handler(event, context):\n    return 1\n")
+                .write("requirements.txt", &packages.join("\n"));
+            let manifest = project.build(&["--runtime", runtime, "--handler", "handler.handler", "--arch", arch]);
+            let function = &manifest["functions"][0];
+            let pins: Vec<String> = function["packages"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|p| format!("{}=={}", p["name"].as_str().unwrap(), p["version"].as_str().unwrap()))
+                .collect();
+            let ours = Unpacked::of(&project.out("project.zip"));
+            let target = project.path("installed");
+            let platform = match (runtime, arch) {
+                ("python3.11", _) => "x86_64-manylinux_2_17",
+                (_, "arm64") => "aarch64-manylinux_2_34",
+                _ => "x86_64-manylinux_2_34",
+            };
+            let mut uv = Command::new("uv");
+            uv.args(["pip", "install", "--quiet", "--no-deps", "--no-compile-bytecode", "--no-installer-metadata"]);
+            uv.args([
+                "--python-version",
+                &runtime["python".len()..],
+                "--python-platform",
+                platform,
+                "--only-binary",
+                ":all:",
+            ]);
+            uv.arg("--target").arg(&target).args(&pins).env("PATH", common::path_with_tools());
+            assert!(uv.status().unwrap().success(), "{pins:?}");
+
+            let (ours, theirs) = (contents(&ours.path("")), contents(&target));
+            let own = BTreeSet::from(["handler.py".to_owned(), "requirements.txt".to_owned()]);
+            let names = |files: &BTreeMap<String, Vec<u8>>| {
+                files.keys().filter(|k| !own.contains(*k)).cloned().collect::<BTreeSet<_>>()
+            };
+            let (a, b) = (names(&ours), names(&theirs));
+            let only: Vec<_> = a.symmetric_difference(&b).collect();
+            assert!(
+                only.is_empty(),
+                "{runtime} {arch} {packages:?}: {} of ours, {} of uv's; {:?}",
+                a.len(),
+                b.len(),
+                &only[..only.len().min(20)]
+            );
+            let differ: Vec<_> =
+                theirs.iter().filter(|(path, bytes)| ours[*path] != **bytes).map(|(path, _)| path).collect();
+            assert!(differ.is_empty(), "{runtime} {arch} {packages:?}: {differ:?}");
+            compared += pins.len();
+        }
+    }
+    println!("{compared} packages compared");
+}
