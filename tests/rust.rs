@@ -1,73 +1,18 @@
 //! From a Cargo workspace to `bootstrap`s that start.
 //!
-//! Builds run in processes of their own, since what Cargo does depends on the environment. Folders of builds are kept
-//! between runs of the tests: only the first has to compile the dependencies.
+//! Folders of builds are kept between runs of the tests: only the first has to compile the dependencies.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says so by panicking")]
+mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::sync::mpsc;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use lambda_pack::lambda::find;
-use lambda_pack::process::{Failure, Tool};
-use lambda_pack::project::{Selection, load};
-use lambda_pack::report::Silent;
-use lambda_pack::resolve::rust::Rust;
-use lambda_pack::resolve::{Application, Context, Request, Resolver};
-use lambda_pack::store::{Fetcher, Store};
-use lambda_pack::tree::Entry;
-
-/// What a build in a process of its own is told.
-const WORKSPACE: &str = "LAMBDA_PACK_TEST_WORKSPACE";
-const OUT: &str = "LAMBDA_PACK_TEST_OUT";
-const FUNCTION: &str = "LAMBDA_PACK_TEST_FUNCTION";
-const LOCKED: &str = "LAMBDA_PACK_TEST_LOCKED";
-
-/// Loads and resolves a workspace; writes the `bootstrap` of each function, or the error, into a folder.
-#[test]
-#[ignore = "other tests run it, in a process with an environment of its own"]
-#[expect(clippy::disallowed_methods, reason = "results for the test that waits for this process")]
-fn build_in_this_process() {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let out = variable(OUT).unwrap();
-    let functions = variable(FUNCTION).map(|name| name.display().to_string()).into_iter().collect();
-    let selection = Selection { path: variable(WORKSPACE).unwrap(), functions, ..Selection::default() };
-    let project = load(&selection).unwrap();
-    let request = |function| Request {
-        function,
-        runtime: find(&function.runtime).unwrap(),
-        architecture: function.architecture,
-        project_root: &project.root,
-        skip: &[],
-    };
-    let requests: Vec<Request<'_>> = project.functions.iter().map(request).collect();
-    assert!(requests.iter().all(|request| Rust.claims(request).is_some()));
-    let store = Store::new(out.join("store"));
-    let fetcher = Fetcher::new(&store, true, &Silent);
-    let locked = variable(LOCKED).is_some();
-    let context = Context { store: &store, fetcher: &fetcher, reporter: &Silent, offline: false, locked };
-    for (request, result) in requests.iter().zip(Rust.resolve(&requests, &context)) {
-        let name = &request.function.name;
-        match result {
-            Err(error) => {
-                fs::write(out.join(format!("{name}.error")), format!("{error}\n{:?}", error.hints())).unwrap();
-            }
-            Ok(resolution) => {
-                assert!(matches!(resolution.application, Application::Nothing));
-                assert_eq!((resolution.built.len(), resolution.resolved_by.as_str()), (1, "cargo build"));
-                let entry = resolution.built.get("bootstrap").unwrap();
-                assert!(matches!(entry, Entry::File { executable: true, .. }));
-                fs::write(out.join(name), entry.read().unwrap()).unwrap();
-            }
-        }
-    }
-}
+use common::runtime_api::invoke;
+use common::{Run, Unpacked, binary};
 
 /// A folder that stays between runs, and is used by one test at a time.
 struct Place {
@@ -97,60 +42,58 @@ impl Place {
         self.root.join("checkout")
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a fixture, which nobody else reads meanwhile")]
     fn write(&self, name: &str, text: &str) {
         let path = self.workspace().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    /// Builds the workspace with these variables.
-    fn build(&self, variables: &[(&str, &str)]) {
-        let mut tool = Tool::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "build_in_this_process", "--nocapture"])
-            .env(WORKSPACE, self.workspace())
-            .env(OUT, self.root.join("out"));
-        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"] {
-            tool = tool.env_remove(name);
-        }
-        for (name, value) in variables {
-            tool = tool.env(name, value);
-        }
-        if let Err(Failure::Status { error, .. } | Failure::NotStarted(error)) = tool.run() {
-            panic!("{error}");
-        }
+    fn out(&self, file: &str) -> PathBuf {
+        self.root.join("out").join(file)
     }
 
-    fn result(&self, name: &str) -> Vec<u8> {
-        fs::read(self.root.join("out").join(name)).unwrap_or_else(|_| {
-            let error = fs::read_to_string(self.root.join("out").join(format!("{name}.error")));
-            panic!("no `{name}`: {}", error.unwrap_or_default())
-        })
+    /// The command that builds the workspace.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = binary();
+        command.arg("build").arg("--out-dir").arg(self.root.join("out")).args(args).current_dir(self.workspace());
+        command
     }
 
-    fn error(&self, name: &str) -> String {
-        fs::read_to_string(self.root.join("out").join(format!("{name}.error"))).unwrap()
+    fn run(&self, args: &[&str]) -> Run {
+        Run::of(&mut self.command(args), &self.workspace())
     }
-}
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            if entry.file_name() != "target" {
-                copy(&entry.path(), &to);
-            }
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
+    /// Builds the workspace with these variables, and expects that it is done.
+    fn build(&self, args: &[&str], variables: &[(&str, &str)]) -> Run {
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        let run = Run::of(&mut command, &self.workspace());
+        assert_eq!(run.code, 0, "{}", run.transcript());
+        run
+    }
+
+    fn zip(&self, name: &str) -> Vec<u8> {
+        fs::read(self.out(&format!("{name}.zip"))).unwrap()
+    }
+
+    /// A function's zip, in which there is a `bootstrap` and nothing else.
+    fn unpack(&self, name: &str) -> Unpacked {
+        let unpacked = Unpacked::of(&self.out(&format!("{name}.zip")));
+        assert_eq!(unpacked.files(), ["bootstrap"]);
+        let mode = unpacked.path("bootstrap").symlink_metadata().unwrap().permissions().mode();
+        assert_eq!(mode, 0o100_755, "{mode:o}");
+        unpacked
+    }
+
+    fn bootstrap(&self, name: &str) -> Vec<u8> {
+        fs::read(self.unpack(name).path("bootstrap")).unwrap()
     }
 }
 
 /// The fixture, checked out in a place of its own and built with the user's Cargo home.
 fn fixture(name: &str) -> Place {
     let place = Place::new(name);
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/rust-workspace"), &place.workspace());
+    common::copy(&common::fixture("rust-workspace"), &place.workspace());
     place
 }
 
@@ -158,26 +101,26 @@ fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-#[cfg(unix)]
 #[test]
 fn the_bytes_do_not_depend_on_folders_and_both_functions_answer() {
     let first = fixture("rust-first");
-    first.build(&[]);
-    let (api, worker) = (first.result("api"), first.result("worker"));
-    assert!(!first.root.join("out/tool").exists(), "a binary that does not use Lambda is no function");
-    for (name, bytes) in [("api", &api), ("worker", &worker)] {
+    let run = first.build(&[], &[]);
+    assert_eq!(run.stdout.matches("\n  cargo build\n").count(), 2, "{}", run.stdout);
+    let (api, worker) = (first.zip("api"), first.zip("worker"));
+    assert!(!first.out("tool.zip").exists(), "a binary that does not use Lambda is no function");
+    for name in ["api", "worker"] {
+        let bytes = first.bootstrap(name);
         assert!(bytes.starts_with(b"\x7fELF"));
-        assert!(!contains(bytes, env!("CARGO_TARGET_TMPDIR")), "{name} names the folder it was built in");
-        assert!(!contains(bytes, ".symtab"), "{name} is not stripped");
+        assert!(!contains(&bytes, env!("CARGO_TARGET_TMPDIR")), "{name} names the folder it was built in");
+        assert!(!contains(&bytes, ".symtab"), "{name} is not stripped");
     }
     // One alone: features of dependencies must not depend on which functions are built together.
-    fs::remove_file(first.root.join("out/worker")).unwrap();
-    first.build(&[(FUNCTION, "worker")]);
-    assert!(first.result("worker") == worker, "`worker` alone is not `worker` with `api`");
-    let api_path = executable(&first.root.join("out/api"));
-    assert_eq!(invoke(&api_path, r#"{"name": "you"}"#), r#"{"greeting":"hello you"}"#);
-    let worker_path = executable(&first.root.join("out/worker"));
-    assert_eq!(invoke(&worker_path, r#"{"Records": [1, 2]}"#), r#"{"records":2}"#);
+    fs::remove_file(first.out("worker.zip")).unwrap();
+    first.build(&["--function", "worker"], &[]);
+    assert!(first.zip("worker") == worker, "`worker` alone is not `worker` with `api`");
+    let answer = |name: &str, event| invoke(&first.unpack(name).path("bootstrap"), event);
+    assert_eq!(answer("api", r#"{"name": "you"}"#), r#"{"greeting":"hello you"}"#);
+    assert_eq!(answer("worker", r#"{"Records": [1, 2]}"#), r#"{"records":2}"#);
     drop(first);
 
     let second = fixture("rust-second-in-a-longer-folder");
@@ -192,103 +135,14 @@ fn the_bytes_do_not_depend_on_folders_and_both_functions_answer() {
     }
     let target = second.root.join("builds elsewhere");
     let variables = [("CARGO_HOME", &home), ("CARGO_TARGET_DIR", &target)].map(|(k, v)| (k, v.to_str().unwrap()));
-    second.build(&variables);
+    second.build(&[], &variables);
     assert!(target.is_dir() && !second.workspace().join("target").exists());
-    assert!(second.result("api") == api, "`api` depends on where it is built");
-    assert!(second.result("worker") == worker, "`worker` depends on where it is built");
+    assert!(second.zip("api") == api, "`api` depends on where it is built");
+    assert!(second.zip("worker") == worker, "`worker` depends on where it is built");
 }
 
 fn cargo_home() -> PathBuf {
     std::env::var_os("CARGO_HOME").map_or_else(|| etcetera::home_dir().unwrap().join(".cargo"), PathBuf::from)
-}
-
-#[cfg(unix)]
-fn executable(path: &Path) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    path.to_owned()
-}
-
-/// A child that does not outlive the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts a `bootstrap` as Lambda does, gives it one event, and returns what it answers.
-fn invoke(bootstrap: &Path, event: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    #[expect(clippy::disallowed_methods, reason = "it has to run while the test answers it")]
-    let mut command = std::process::Command::new(bootstrap);
-    command.env_clear().env("AWS_LAMBDA_RUNTIME_API", &address).stdin(Stdio::null());
-    for (name, value) in [("NAME", "api"), ("MEMORY_SIZE", "128"), ("VERSION", "1")] {
-        command.env(format!("AWS_LAMBDA_FUNCTION_{name}"), value);
-    }
-    command.env("AWS_LAMBDA_LOG_GROUP_NAME", "group").env("AWS_LAMBDA_LOG_STREAM_NAME", "stream");
-    let _running = Running(command.spawn().unwrap());
-    let (sender, receiver) = mpsc::channel();
-    let event = event.to_owned();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let sender = sender.clone();
-            let event = event.clone();
-            std::thread::spawn(move || serve(stream.unwrap(), &event, &sender));
-        }
-    });
-    receiver.recv_timeout(Duration::from_secs(30)).expect("the function asks for an event and answers it")
-}
-
-/// The Runtime API on one connection.
-fn serve(mut stream: TcpStream, event: &str, answers: &mpsc::Sender<String>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
-        }
-        let body = body(&mut reader);
-        if line.starts_with("GET /2018-06-01/runtime/invocation/next ") {
-            let headers = "Lambda-Runtime-Aws-Request-Id: 1\r\nLambda-Runtime-Deadline-Ms: 9999999999999\r\n\
-                           Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:1:function:api\r\n";
-            let length = event.len();
-            write!(stream, "HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n{event}").unwrap();
-        } else {
-            assert!(line.starts_with("POST /2018-06-01/runtime/invocation/1/response "), "{line}: {body}");
-            let _ = answers.send(body);
-            return;
-        }
-    }
-}
-
-/// The body of a request whose first line was read.
-fn body(reader: &mut impl BufRead) -> String {
-    let mut length = 0;
-    let mut chunked = false;
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).unwrap();
-        let header = header.trim().to_lowercase();
-        if header.is_empty() {
-            break;
-        }
-        if let Some(value) = header.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        chunked |= header == "transfer-encoding: chunked";
-    }
-    if chunked {
-        let mut size = String::new();
-        reader.read_line(&mut size).unwrap();
-        length = usize::from_str_radix(size.trim(), 16).unwrap();
-    }
-    let mut bytes = vec![0; length];
-    reader.read_exact(&mut bytes).unwrap();
-    String::from_utf8(bytes).unwrap()
 }
 
 /// A package without dependencies that is a function by its config.
@@ -302,27 +156,32 @@ fn small(place: &Place, main: &str) {
 fn a_build_that_fails_says_what_the_compiler_said_once() {
     let place = Place::new("rust-broken");
     small(&place, "fn main() { no_such_function(); }\n");
-    place.build(&[]);
-    let error = place.error("a");
-    assert!(error.starts_with("`cargo build --release") || error.contains("cargo build --release"), "{error}");
-    assert!(error.contains("error[E0425]: cannot find function `no_such_function`"), "{error}");
+    let run = place.run(&[]);
+    assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{}", run.transcript());
+    let error = run.stderr;
+    assert!(error.starts_with("error: function `a`: `cargo build --release"), "{error}");
+    assert_eq!(error.matches("error[E0425]: cannot find function `no_such_function`").count(), 1, "{error}");
     assert!(!error.contains("Compiling small"), "{error}");
-    assert_eq!(place.error("b"), "`b` was not built: see the error of `a`\n[]");
+    assert!(error.ends_with("\nerror: function `b`: `b` was not built: see the error of `a`\n"), "{error}");
+    assert!(!place.out("a.zip").exists() && !place.out("b.zip").exists());
 }
 
 #[test]
 fn a_lock_file_is_made_unless_it_has_to_be_there() {
     let place = Place::new("rust-lock");
     small(&place, "fn main() {}\n");
-    place.build(&[(LOCKED, "1")]);
-    let error = place.error("a");
-    assert!(error.contains("`Cargo.lock` is missing, and `--locked` asks for it"), "{error}");
-    place.build(&[]);
-    assert!(place.result("a") == place.result("b") && place.workspace().join("Cargo.lock").is_file());
+    let run = place.run(&["--locked"]);
+    assert_eq!(run.code, 2, "{}", run.transcript());
+    assert!(run.stderr.contains("`Cargo.lock` is missing, and `--locked` asks for it"), "{}", run.stderr);
+    assert!(!place.workspace().join("Cargo.lock").exists());
+    place.build(&[], &[]);
+    assert!(place.zip("a") == place.zip("b") && place.workspace().join("Cargo.lock").is_file());
+    place.build(&["--locked"], &[]);
     place.write("Cargo.toml", "[package]\nname = 'small'\nversion = '0.2.0'\nedition = '2024'\n[workspace]\n");
-    place.build(&[]);
-    let error = place.error("a");
-    assert!(error.starts_with("`Cargo.lock` does not agree with the manifests"), "{error}");
+    let run = place.run(&[]);
+    assert_eq!(run.code, 2, "{}", run.transcript());
+    let error = run.stderr;
+    assert!(error.starts_with("error: function `a`: `Cargo.lock` does not agree with the manifests"), "{error}");
     assert!(error.contains("cargo update --workspace"), "{error}");
 }
 
@@ -331,8 +190,41 @@ fn flags_and_the_target_of_the_user_are_respected() {
     let place = Place::new("rust-flags");
     small(&place, "fn main() { #[cfg(mine)] println!(\"built with my flag\"); }\n");
     place.write(".cargo/config.toml", "[build]\nrustflags = ['--cfg', 'mine', '--check-cfg', 'cfg(mine)']\n");
-    place.build(&[]);
-    assert!(contains(&place.result("a"), "built with my flag"));
-    place.build(&[("RUSTFLAGS", "--cfg theirs")]);
-    assert!(!contains(&place.result("a"), "built with my flag"), "RUSTFLAGS come instead of the file's");
+    place.build(&[], &[]);
+    assert!(contains(&place.bootstrap("a"), "built with my flag"));
+    place.build(&[], &[("RUSTFLAGS", "--cfg theirs")]);
+    assert!(!contains(&place.bootstrap("a"), "built with my flag"), "RUSTFLAGS come instead of the file's");
+}
+
+#[test]
+fn what_another_architecture_needs_is_named_at_once() {
+    let place = Place::new("rust-cross");
+    small(&place, "fn main() {}\n");
+    let (foreign, triple) = match common::host_architecture() {
+        "arm64" => ("x86_64", "x86_64-unknown-linux-gnu"),
+        _ => ("arm64", "aarch64-unknown-linux-gnu"),
+    };
+    let libdir = common::tool(
+        "rustc",
+        &["--print", "target-libdir", "--target", triple].map(AsRef::as_ref),
+        "https://rustup.rs",
+    );
+    let has_std = Path::new(libdir.trim()).is_dir();
+    // Cargo and its compiler, but neither a cross compiler nor zig, whatever this machine has.
+    let bin = tempfile::tempdir().unwrap();
+    for name in ["cargo", "rustc"] {
+        let path = std::env::split_paths(&common::path_with_tools()).map(|d| d.join(name)).find(|p| p.exists());
+        std::os::unix::fs::symlink(path.unwrap(), bin.path().join(name)).unwrap();
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut command = place.command(&["--arch", foreign]);
+    command.env("PATH", bin.path()).env("CARGO_HOME", home.path());
+    command.env_remove(format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase().replace('-', "_")));
+    let run = Run::of(&mut command, &place.workspace());
+    let missing =
+        if has_std { "a linker is missing" } else { "the target's standard library and a linker are missing" };
+    let said = format!("error: function `a`: cannot build for {foreign} on this machine: {missing}\n");
+    assert!(run.code == 1 && run.stderr.starts_with(&said), "{}", run.transcript());
+    assert_eq!(run.stderr.contains(&format!("run `rustup target add {triple}`")), !has_std, "{}", run.stderr);
+    assert!(run.stderr.contains("or install `cargo-zigbuild` and zig"), "{}", run.stderr);
 }

@@ -48,7 +48,9 @@ pub fn pack(tree: &Tree, target: &Path, task: &Task<'_>) -> Result<(AtomicFile, 
     let file = AtomicFile::create(target)?;
     let mut writer =
         Writer { zip: ZipWriter::new(io::BufWriter::with_capacity(256 << 10, file)), open: None, unpacked: 0, target };
-    let entries: Vec<_> = tree.iter().collect();
+    let mut entries: Vec<_> = tree.iter().collect();
+    // A folder's name ends with a slash, which may put it behind its neighbours: `a-b` stands before `a/`.
+    entries.sort_by_cached_key(|(path, entry)| member_name(path, entry));
     let windows = windows(&entries);
     let mut ready = Vec::new();
     for window in &windows {
@@ -117,6 +119,11 @@ enum Data<'a> {
     Copied(&'a Arc<Archive>, usize),
 }
 
+/// The name that stands in the zip.
+fn member_name(path: &ArchivePath, entry: &Entry) -> String {
+    if matches!(entry, Entry::Directory) { format!("{path}/") } else { path.to_string() }
+}
+
 fn prepare<'a>(path: &ArchivePath, entry: &'a Entry) -> Result<Prepared<'a>> {
     let mode = match entry {
         Entry::File { executable: true, .. } => 0o100_755,
@@ -124,7 +131,7 @@ fn prepare<'a>(path: &ArchivePath, entry: &'a Entry) -> Result<Prepared<'a>> {
         Entry::Symlink { .. } => 0o120_777,
         Entry::Directory => 0o040_755,
     };
-    let name = if matches!(entry, Entry::Directory) { format!("{path}/") } else { path.to_string() };
+    let name = member_name(path, entry);
     if let Some((archive, index)) = copied_from(entry) {
         let member = &archive.members()[index];
         return Ok(Prepared {

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+pub mod runtime_api;
+
 /// A day on which the runtimes of the tests stand where the tests expect them.
 pub const TODAY: &str = "2026-11-23";
 
@@ -98,9 +100,12 @@ pub fn binary() -> Command {
         .env("LAMBDA_PACK_CACHE_DIR", store())
         .env("LAMBDA_PACK_TODAY", TODAY)
         .env("PATH", path_with_tools())
+        .env_remove("CARGO")
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("NO_COLOR")
         .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET")
         .stdin(Stdio::null());
     command
 }
@@ -147,13 +152,13 @@ pub struct Unpacked {
 
 impl Unpacked {
     pub fn of(zip: &Path) -> Self {
-        tool("unzip", &["-tqq".as_ref(), zip.as_os_str()], "apt-get install unzip");
         tool(
             "python3",
             &["-m".as_ref(), "zipfile".as_ref(), "-t".as_ref(), zip.as_os_str()],
             "apt-get install python3",
         );
         let dir = tempfile::tempdir().unwrap();
+        // It fails, too, when a checksum is not right.
         tool(
             "unzip",
             &["-q".as_ref(), zip.as_os_str(), "-d".as_ref(), dir.path().as_os_str()],
@@ -177,6 +182,37 @@ impl Unpacked {
         files.sort();
         files
     }
+}
+
+/// The processor of this machine by Lambda's name.
+pub fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// What a machine-code file is for: `e_machine` of its ELF header, as the name Linux has for it. `None` for other files.
+pub fn elf_machine(bytes: &[u8]) -> Option<&'static str> {
+    if !bytes.starts_with(b"\x7fELF") {
+        return None;
+    }
+    match u16::from_le_bytes([bytes[18], bytes[19]]) {
+        62 => Some("x86_64"),
+        183 => Some("aarch64"),
+        other => panic!("e_machine {other}"),
+    }
+}
+
+/// The newest `GLIBC_2.N` that these files below a folder name.
+pub fn newest_glibc(root: &Path, files: &[String]) -> Option<u32> {
+    let mut command = Command::new("grep");
+    command.args(["-aohE", "GLIBC_2\\.[0-9]+", "--"]).args(files).current_dir(root).env("LC_ALL", "C");
+    let output = command.stdin(Stdio::null()).output().expect("grep is missing: apt-get install grep");
+    // 1: it has found nothing.
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).unwrap();
+    names.lines().map(|name| name.strip_prefix("GLIBC_2.").unwrap().parse().unwrap()).max()
 }
 
 /// Runs a tool that must be there and succeed; gives its standard output.
