@@ -49,6 +49,77 @@ fn a_full_disk_leaves_nothing_half_written() {
         command.arg("--map-root-user");
     }
     command.args(["sh", "-c", script, "sh", env!("CARGO_BIN_EXE_cargo-lambda-pack"), "build", "--out-dir", "out"]);
+    command
+        .env("LAMBDA_PACK_CACHE_DIR", common::store())
+        .env("PATH", common::path_with_tools())
+        .current_dir(project.path(""));
+    let run = Run::of(&mut command, &project.path(""));
+    assert_ne!(run.code, 77, "a tmpfs cannot be mounted in a user namespace here: {}", run.stderr);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(
+        run.stderr.contains("No space left on device") && run.stderr.contains("hint: free some space"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(run.stdout, ".lambda-pack.lock\n");
+}
+
+#[test]
+fn a_killed_build_leaves_nothing_under_a_final_name() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    std::fs::write(project.path("noise.bin"), noise(150 << 20)).unwrap();
+    let mut child = project.command(&["build"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while !left(&project).iter().any(|n| n.ends_with(".partial")) {
+        assert!(
+            start.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none(),
+            "no temporary file was seen"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let after = left(&project);
+    assert!(after.len() == 1 && after[0].ends_with(".partial"), "{after:?}");
+
+    // The next build clears up, and its result is whole.
+    std::fs::remove_file(project.path("noise.bin")).unwrap();
+    project.done(&["build"]);
+    assert_eq!(left(&project), ["manifest.json", "project.zip"]);
+}
+
+#[test]
+fn an_interrupted_build_clears_up_itself() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    std::fs::write(project.path("noise.bin"), noise(150 << 20)).unwrap();
+    let mut child = project.command(&["build"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !left(&project).iter().any(|n| n.ends_with(".partial")) {
+        assert!(child.try_wait().unwrap().is_none(), "no temporary file was seen");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(left(&project), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let project = Project::empty();
+    project.write("app.py", APP).write("locked/x.txt", "").write("secret.txt", "");
+    let mode =
+        |path: &str, mode| std::fs::set_permissions(project.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    mode("locked", 0o000);
+    mode("secret.txt", 0o000);
+    // Root may read anything unless it gives that up.
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_cargo-lambda-pack"), "build"]);
+    let me = common::tool("id", &["-u".as_ref()], "apt-get install coreutils");
+    if me.trim() != "0" {
+        command = binary();
+        command.arg("build");
+    }
     command.env("LAMBDA_PACK_CACHE_DIR", common::store()).current_dir(project.path(""));
     let run = Run::of(&mut command, &project.path(""));
     mode("locked", 0o755);
