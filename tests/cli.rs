@@ -240,3 +240,18 @@ fn completions_and_the_store_are_told() {
     assert_eq!(std::path::Path::new(dir.trim()), common::store());
     project.done(&["cache", "size"]).stdout.trim().parse::<u64>().unwrap();
 }
+
+#[test]
+fn what_stops_several_functions_is_told_once() {
+    let project = Project::empty();
+    let manifest = "[package]\nname = 'small'\nversion = '0.1.0'\nedition = '2024'\n[workspace]\n";
+    project
+        .write("Cargo.toml", manifest)
+        .write("src/main.rs", "fn main() { no_such_function(); }\n")
+        .write("lambda-pack.toml", "[functions.a]\npath = '.'\n[functions.b]\npath = '.'\n");
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    let first = "error: functions `a`, `b`: `cargo build --release` failed:\n  error[E0425]: cannot find function";
+    assert!(run.stderr.starts_with(first), "{}", run.stderr);
+    assert_eq!(run.stderr.matches("E0425]").count(), 1, "{}", run.stderr);
+}

@@ -222,6 +222,12 @@ fn find_handler(spec: &FunctionSpec, runtime: &Runtime) -> Result<String, Findin
         Finding::new(
             Rule::HandlerNotFound,
             format!("no handler is named, and none was found in `{}`: {looked}", spec.path.display()),
+/// ``function `a` ``, or ``functions `a`, `b` `` for several.
+fn named(functions: &[&str]) -> String {
+    let names: Vec<String> = functions.iter().map(|name| format!("`{name}`")).collect();
+    format!("function{} {}", if names.len() > 1 { "s" } else { "" }, names.join(", "))
+}
+
             "name it with `handler = \"…\"` in lambda-pack.toml, or with `--handler`",
         )
     })
@@ -266,6 +272,7 @@ fn resolve_all(
         locked: session.options.locked,
     };
     let mut failures = Vec::new();
+    let mut failed: Vec<(Vec<&str>, Error)> = Vec::new();
     let resolvers = resolve::resolvers();
     let mut claimed: Vec<Vec<usize>> = vec![Vec::new(); resolvers.len()];
     for (index, draft) in drafts.iter().enumerate() {
@@ -287,9 +294,14 @@ fn resolve_all(
         for (index, answer) in indices.iter().zip(answers) {
             match answer {
                 Ok(resolution) => drafts[*index].resolution = Some(resolution),
-                Err(error) => failures.push(error.context(format!("function `{}`", drafts[*index].spec.name))),
+                // What stops several functions, as a build of a workspace does, is told once.
+                Err(error) => match failed.iter_mut().find(|(_, said)| *said == error) {
+                    Some((names, _)) => names.push(&drafts[*index].spec.name),
+                    None => failed.push((vec![&drafts[*index].spec.name], error)),
+                },
             }
         }
     }
+    failures.extend(failed.into_iter().map(|(names, error)| error.context(named(&names))));
     if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
 }
