@@ -255,3 +255,19 @@ fn what_stops_several_functions_is_told_once() {
     assert!(run.stderr.starts_with(first), "{}", run.stderr);
     assert_eq!(run.stderr.matches("E0425]").count(), 1, "{}", run.stderr);
 }
+
+#[test]
+fn what_was_packed_is_never_packed_again() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    project.done(&["build", "--out-dir", "zips"]);
+    let run = project.done(&["plan", "-v"]);
+    assert!(run.stdout.contains("  - zips  output folder\n"), "{}", run.stdout);
+    insta::assert_snapshot!(shown(&project.run(&["build", "--out-dir", "."])), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: function `project`: the output folder is its own folder
+      hint: choose another with `--out-dir`; one below the function's folder is not packed
+    ");
+}

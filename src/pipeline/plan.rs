@@ -88,6 +88,7 @@ pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
     let mut timings = Timings::default();
     let mut findings = Vec::new();
     let skip = skipped_folders(session);
+    refuse_own_output(project, session)?;
 
     let mut drafts: Vec<Draft<'_>> =
         project.functions.iter().map(|spec| Draft::new(spec, session, &mut findings)).collect();
@@ -107,6 +108,18 @@ pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
     })?;
     timings.total = start.elapsed();
     Ok(Plan { functions, findings: project.checks.apply(findings), timings })
+}
+
+/// A function whose folder is the output folder would be packed with what was packed before, and lose its own
+/// `manifest.json`.
+fn refuse_own_output(project: &Project, session: Session<'_>) -> Result<(), Failures> {
+    let out_dir = &session.options.out_dir;
+    let mixed = project.functions.iter().find(|spec| spec.path == *out_dir && spec.cargo.is_none());
+    mixed.map_or(Ok(()), |spec| {
+        Err(Error::config(format!("function `{}`: the output folder is its own folder", spec.name))
+            .hint("choose another with `--out-dir`; one below the function's folder is not packed")
+            .into())
+    })
 }
 
 /// Folders that are never part of a package.
