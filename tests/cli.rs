@@ -271,3 +271,16 @@ fn what_was_packed_is_never_packed_again() {
       hint: choose another with `--out-dir`; one below the function's folder is not packed
     ");
 }
+
+#[test]
+fn dependencies_that_are_not_read_are_not_passed_over() {
+    let project = Project::empty();
+    project.write("app.py", APP).write("setup.py", "setup(name='x', install_requires=['idna'])\n");
+    insta::assert_snapshot!(shown(&project.run(&["build"])), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: setup.py: function `project`: `install_requires` is not read
+      hint: run `uv pip compile setup.py --output-file requirements.txt`
+    ");
+}

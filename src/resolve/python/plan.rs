@@ -233,8 +233,12 @@ impl Planner<'_> {
                 notes: Vec::new(),
                 _scratch: vec![scratch],
             };
-            out.notes.push(
-                "pyproject.toml has no lock beside it, so the newest versions were taken; `uv lock` makes one"
+            let other = ["poetry.lock", "pdm.lock"].iter().find(|lock| path.with_file_name(lock).is_file());
+            out.notes.push(match other {
+                Some(lock) => format!(
+                    "{lock} is not read, so the newest versions were taken; export it to requirements.txt, or run `uv lock`"
+                ),
+                None => "pyproject.toml has no lock beside it, so the newest versions were taken; `uv lock` makes one"
                     .to_owned(),
             );
         }
@@ -332,6 +336,18 @@ fn nothing(folder: &Path) -> Result<Pins> {
         Some((name, hint)) => {
             Err(Error::config(format!("`{name}` is not read")).at(folder.join(name), None).hint(*hint))
         }
-        None => Ok(Pins { resolved_by: "no dependencies".to_owned(), ..Pins::default() }),
+        None => match setup_with_requirements(folder) {
+            Some(path) => Err(Error::config("`install_requires` is not read").at(&path, None).hint(format!(
+                "run `uv pip compile {} --output-file requirements.txt`",
+                path.file_name().unwrap_or_default().to_string_lossy()
+            ))),
+            None => Ok(Pins { resolved_by: "no dependencies".to_owned(), ..Pins::default() }),
+        },
     }
+}
+
+/// The file that names dependencies for setuptools.
+fn setup_with_requirements(folder: &Path) -> Option<PathBuf> {
+    let names = |path: &PathBuf| fsio::read_text(path).is_ok_and(|text| text.contains("install_requires"));
+    ["setup.py", "setup.cfg"].iter().map(|name| folder.join(name)).find(names)
 }
