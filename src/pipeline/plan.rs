@@ -222,26 +222,23 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn find_handler(spec: &FunctionSpec, runtime: &Runtime) -> Result<String, Finding> {
-    if runtime.family == Family::Provided {
-        return Ok("bootstrap".to_owned());
-    }
-    project::find_handler(runtime.family, &spec.path).map_err(|looked_for| {
-        let looked = if looked_for.is_empty() {
-            format!("{} has no convention for it", runtime.id)
-        } else {
-            format!("looked for {}", looked_for.join(", "))
-        };
-        Finding::new(
-            Rule::HandlerNotFound,
-            format!("no handler is named, and none was found in `{}`: {looked}", spec.path.display()),
 /// ``function `a` ``, or ``functions `a`, `b` `` for several.
 fn named(functions: &[&str]) -> String {
     let names: Vec<String> = functions.iter().map(|name| format!("`{name}`")).collect();
     format!("function{} {}", if names.len() > 1 { "s" } else { "" }, names.join(", "))
 }
 
-            "name it with `handler = \"…\"` in lambda-pack.toml, or with `--handler`",
+fn find_handler(spec: &FunctionSpec, runtime: &Runtime) -> Result<String, Finding> {
+    if runtime.family == Family::Provided {
+        return Ok("bootstrap".to_owned());
+    }
+    project::find_handler(runtime.family, &spec.path).map_err(|missing| {
+        let name_it = "name it with `handler = \"…\"` in lambda-pack.toml, or with `--handler`";
+        let hint = missing.hint.map_or_else(|| name_it.to_owned(), |first| format!("{first}; or {name_it}"));
+        Finding::new(
+            Rule::HandlerNotFound,
+            format!("no handler is named, and none was found: {}", missing.looked),
+            hint,
         )
     })
 }
