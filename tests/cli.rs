@@ -11,7 +11,7 @@ const APP: &str = "def handler(event, context):\n    return 1\n";
 fn shown(run: &Run) -> String {
     let mut out = String::new();
     for line in run.transcript().lines() {
-        match line.split_once(" in ").filter(|_| line.contains(" packed from ") || line.contains(" planned from ")) {
+        match line.split_once(" in ").filter(|_| line.contains(" packed") || line.contains(" planned")) {
             Some((before, _)) => out.push_str(&format!("{before} in [TIME]")),
             None => out.push_str(line),
         }
@@ -32,7 +32,7 @@ fn a_folder_becomes_a_zip() {
       target/lambda-pack/project.zip  152 B, 42 B unzipped, 1 file
       no dependencies
 
-    1 function packed from detection in [TIME]
+    1 function packed in [TIME]
     manifest: target/lambda-pack/manifest.json
     --- stderr
     ");
@@ -63,7 +63,7 @@ fn a_plan_says_what_each_rule_did() {
       + data/a.csv  in the function's folder
       - x.log  .lambdaignore: *.log
 
-    1 function planned from detection in [TIME]
+    1 function planned in [TIME]
     --- stderr
     ");
     assert!(!project.out("manifest.json").exists(), "a plan writes nothing");
@@ -174,7 +174,7 @@ fn init_writes_a_config_that_builds() {
     exit: 0
     --- stdout
     --- stderr
-    Wrote [PROJECT]/lambda-pack.toml. Look it over, then run `cargo lambda-pack`.
+    Wrote lambda-pack.toml. Look it over, then run `cargo lambda-pack`.
     ");
     insta::assert_snapshot!(project.read("lambda-pack.toml"), @r#"
     # Functions to pack for AWS Lambda, written by `cargo lambda-pack init`. Run `cargo lambda-pack` to pack them all, or

@@ -185,7 +185,7 @@ impl Loader<'_> {
         Ok(Described {
             root: root.map(Path::to_owned).or(cargo_root).unwrap_or_else(|| detect::workspace_root(&self.path)),
             whole: self.path.clone(),
-            origin: "detection",
+            origin: super::spec::DETECTION,
             out_beside: root.unwrap_or(&self.path).to_owned(),
             candidates,
             checks: Overrides::default(),
