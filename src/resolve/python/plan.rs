@@ -16,6 +16,7 @@ use super::{pylock, select};
 use crate::error::{Error, Result};
 use crate::finding::Finding;
 use crate::fsio;
+use crate::report::{Task, Unit};
 use crate::resolve::Context;
 use crate::store::sha256;
 
@@ -240,7 +241,7 @@ impl Planner<'_> {
                 ),
                 None => "pyproject.toml has no lock beside it, so the newest versions were taken; `uv lock` makes one"
                     .to_owned(),
-            );
+            });
         }
         if pyproject.needs_wheel() {
             let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -255,11 +256,16 @@ impl Planner<'_> {
         Ok(out)
     }
 
+    fn resolving(&self, tool: &str) -> Task<'_> {
+        Task::begin(self.context.reporter, format!("Resolving with {tool}"), None, Unit::Items)
+    }
+
     /// Asks uv, or else pip. `dynamic` is about a `pyproject.toml`, which uv reads itself: whether its dependencies are known
     /// to its build backend only.
     fn ask(&self, question: &Question<'_>, dynamic: Option<bool>) -> Result<(Vec<Pin>, Vec<Finding>, String)> {
         if let Some(program) = &self.programs.uv {
             let uv = Uv::new(program)?;
+            let _task = self.resolving("uv");
             let (pins, findings) = match dynamic {
                 None => uv.resolve(question)?,
                 Some(_) => uv.resolve(&Question { input: question.shown.to_owned(), ..*question })?,
@@ -275,6 +281,7 @@ impl Planner<'_> {
             return Err(Error::failed("neither uv nor pip was found on PATH").hint(INSTALL_HINT));
         };
         let pip = Pip::new(python)?;
+        let _task = self.resolving("pip");
         let (pins, findings) = pip.resolve(question, self.builder, self.context)?;
         Ok((pins, findings, pip.name()))
     }
