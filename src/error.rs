@@ -38,10 +38,10 @@ impl fmt::Display for Position {
 }
 
 /// An error with its facts, its cause and the next step.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Inner {
     kind: Kind,
     message: String,
@@ -127,7 +127,8 @@ impl fmt::Display for Error {
         }
         f.write_str(&self.0.message)?;
         if let Some(cause) = &self.0.cause {
-            write!(f, ": {cause}")?;
+            // What begins on a line of its own needs no space before it.
+            write!(f, "{}{cause}", if cause.starts_with('\n') { ":" } else { ": " })?;
         }
         Ok(())
     }

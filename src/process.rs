@@ -194,9 +194,21 @@ fn last_lines(text: &str, count: usize) -> String {
     }
     for line in &lines[from..] {
         out.push_str("\n  ");
-        out.push_str(line);
+        out.push_str(&without_versions(line));
     }
     out
+}
+
+/// A line of pip's without the list of all versions that there are, which may be hundreds: the last one is kept.
+pub fn without_versions(line: &str) -> String {
+    const LIST: &str = "(from versions: ";
+    let shortened = || {
+        let (before, rest) = line.split_once(LIST)?;
+        let (versions, after) = rest.split_once(')')?;
+        let (_, newest) = versions.rsplit_once(", ")?;
+        Some(format!("{before}{LIST}…, {newest}){after}"))
+    };
+    shortened().unwrap_or_else(|| line.to_owned())
 }
 
 /// Masks user names and passwords in URLs (`https://user:secret@host` becomes `https://***@host`).
@@ -260,6 +272,13 @@ mod tests {
         assert_eq!(stderr, "bad thing\n");
         let text = error.to_string();
         assert!(text.contains("sh -c") && text.contains("exit status: 3") && text.contains("bad thing"), "{text}");
+    }
+
+    #[test]
+    fn lists_of_versions_are_shortened() {
+        let line = "ERROR: no x<2 (from versions: 0.1, 0.2rc1, 3.0) here";
+        assert_eq!(without_versions(line), "ERROR: no x<2 (from versions: …, 3.0) here");
+        assert_eq!(without_versions("(from versions: none)"), "(from versions: none)");
     }
 
     #[test]

@@ -11,7 +11,7 @@ const APP: &str = "def handler(event, context):\n    return 1\n";
 fn shown(run: &Run) -> String {
     let mut out = String::new();
     for line in run.transcript().lines() {
-        match line.split_once(" in ").filter(|_| line.contains(" packed from ") || line.contains(" planned from ")) {
+        match line.split_once(" in ").filter(|_| line.contains(" packed") || line.contains(" planned")) {
             Some((before, _)) => out.push_str(&format!("{before} in [TIME]")),
             None => out.push_str(line),
         }
@@ -32,7 +32,7 @@ fn a_folder_becomes_a_zip() {
       target/lambda-pack/project.zip  152 B, 42 B unzipped, 1 file
       no dependencies
 
-    1 function packed from detection in [TIME]
+    1 function packed in [TIME]
     manifest: target/lambda-pack/manifest.json
     --- stderr
     ");
@@ -63,7 +63,7 @@ fn a_plan_says_what_each_rule_did() {
       + data/a.csv  in the function's folder
       - x.log  .lambdaignore: *.log
 
-    1 function planned from detection in [TIME]
+    1 function planned in [TIME]
     --- stderr
     ");
     assert!(!project.out("manifest.json").exists(), "a plan writes nothing");
@@ -174,7 +174,7 @@ fn init_writes_a_config_that_builds() {
     exit: 0
     --- stdout
     --- stderr
-    Wrote [PROJECT]/lambda-pack.toml. Look it over, then run `cargo lambda-pack`.
+    Wrote lambda-pack.toml. Look it over, then run `cargo lambda-pack`.
     ");
     insta::assert_snapshot!(project.read("lambda-pack.toml"), @r#"
     # Functions to pack for AWS Lambda, written by `cargo lambda-pack init`. Run `cargo lambda-pack` to pack them all, or
@@ -239,4 +239,48 @@ fn completions_and_the_store_are_told() {
     let dir = project.done(&["cache", "dir"]).stdout;
     assert_eq!(std::path::Path::new(dir.trim()), common::store());
     project.done(&["cache", "size"]).stdout.trim().parse::<u64>().unwrap();
+}
+
+#[test]
+fn what_stops_several_functions_is_told_once() {
+    let project = Project::empty();
+    let manifest = "[package]\nname = 'small'\nversion = '0.1.0'\nedition = '2024'\n[workspace]\n";
+    project
+        .write("Cargo.toml", manifest)
+        .write("src/main.rs", "fn main() { no_such_function(); }\n")
+        .write("lambda-pack.toml", "[functions.a]\npath = '.'\n[functions.b]\npath = '.'\n");
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    let first = "error: functions `a`, `b`: `cargo build --release` failed:\n  error[E0425]: cannot find function";
+    assert!(run.stderr.starts_with(first), "{}", run.stderr);
+    assert_eq!(run.stderr.matches("E0425]").count(), 1, "{}", run.stderr);
+}
+
+#[test]
+fn what_was_packed_is_never_packed_again() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    project.done(&["build", "--out-dir", "zips"]);
+    let run = project.done(&["plan", "-v"]);
+    assert!(run.stdout.contains("  - zips  output folder\n"), "{}", run.stdout);
+    insta::assert_snapshot!(shown(&project.run(&["build", "--out-dir", "."])), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: function `project`: the output folder is its own folder
+      hint: choose another with `--out-dir`; one below the function's folder is not packed
+    ");
+}
+
+#[test]
+fn dependencies_that_are_not_read_are_not_passed_over() {
+    let project = Project::empty();
+    project.write("app.py", APP).write("setup.py", "setup(name='x', install_requires=['idna'])\n");
+    insta::assert_snapshot!(shown(&project.run(&["build"])), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: setup.py: function `project`: `install_requires` is not read
+      hint: run `uv pip compile setup.py --output-file requirements.txt`
+    ");
 }

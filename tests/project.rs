@@ -363,6 +363,15 @@ fn function<'p>(project: &'p Project, name: &str) -> &'p FunctionSpec {
 }
 
 #[test]
+fn the_table_of_a_package_holds_when_its_workspace_is_packed() {
+    let dir = workspace("", "[package.metadata.lambda-pack.defaults]\narchitecture = 'arm64'\n", "");
+    let project = load(&at(dir.path())).unwrap();
+    assert_eq!((names(&project), project.origin.as_str()), (vec!["one", "three", "two"], "Cargo.toml"));
+    assert_eq!(function(&project, "one").architecture, Architecture::Arm64);
+    assert_eq!(function(&project, "two").architecture, Architecture::X86_64);
+}
+
+#[test]
 fn binaries_that_use_lambda_are_functions() {
     let dir = workspace("", "", "");
     let project = load(&at(dir.path())).unwrap();

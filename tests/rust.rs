@@ -159,10 +159,10 @@ fn a_build_that_fails_says_what_the_compiler_said_once() {
     let run = place.run(&[]);
     assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{}", run.transcript());
     let error = run.stderr;
-    assert!(error.starts_with("error: function `a`: `cargo build --release"), "{error}");
+    assert!(error.starts_with("error: functions `a`, `b`: `cargo build --release"), "{error}");
     assert_eq!(error.matches("error[E0425]: cannot find function `no_such_function`").count(), 1, "{error}");
     assert!(!error.contains("Compiling small"), "{error}");
-    assert!(error.ends_with("\nerror: function `b`: `b` was not built: see the error of `a`\n"), "{error}");
+    assert_eq!(error.matches("error: function").count(), 1, "{error}");
     assert!(!place.out("a.zip").exists() && !place.out("b.zip").exists());
 }
 

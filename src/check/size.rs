@@ -19,17 +19,15 @@ pub(super) fn check_unzipped(subject: &Subject<'_>) -> Vec<Finding> {
     if bytes < lambda::UNZIPPED_LIMIT {
         return Vec::new();
     }
-    let mut packages: Vec<_> = subject.packages.iter().map(|p| (p.tree.bytes(), p)).collect();
-    packages.sort_by(|(a, p), (b, q)| b.cmp(a).then_with(|| p.name.cmp(&q.name)));
-    let packed: u64 = packages.iter().map(|(bytes, _)| bytes).sum();
-    let mut largest: Vec<String> = packages
-        .iter()
-        .take(NAMED)
-        .map(|(bytes, p)| format!("{} {} {}", p.name, p.version, megabytes(*bytes)))
-        .collect();
+    let mut parts: Vec<(u64, String)> =
+        subject.packages.iter().map(|p| (p.tree.bytes(), format!("{} {}", p.name, p.version))).collect();
+    let packed: u64 = parts.iter().map(|(bytes, _)| bytes).sum();
     if packed < bytes {
-        largest.push(format!("the function's own files {}", megabytes(bytes - packed)));
+        parts.push((bytes - packed, "the function's own files".to_owned()));
     }
+    parts.sort_by(|(a, name), (b, other)| b.cmp(a).then_with(|| name.cmp(other)));
+    let largest: Vec<String> =
+        parts.iter().take(NAMED).map(|(bytes, name)| format!("{name} ({})", megabytes(*bytes))).collect();
     vec![Finding::new(
         Rule::UnzippedTooLarge,
         format!(

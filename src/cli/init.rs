@@ -30,5 +30,5 @@ fn write_config(args: &InitArgs) -> Result<String> {
     }
     let text = project::init_config(&folder)?;
     fsio::write_atomic(&target, text.as_bytes())?;
-    Ok(format!("Wrote {}. Look it over, then run `cargo lambda-pack`.\n", target.display()))
+    Ok(format!("Wrote {}. Look it over, then run `cargo lambda-pack`.\n", print::path(&target)))
 }

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use super::Exit;
 use super::args::{Color, OutputArgs};
 use crate::error::Kind;
 use crate::finding::{Finding, Level};
+use crate::fsio;
 use crate::pipeline::Failures;
 
 /// Colours, or none.
@@ -91,6 +93,38 @@ pub(super) fn stderr(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// A path as a person would type it from here.
+pub(super) fn path(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let relative = fsio::relative_to(path, &here);
+    let shorter = relative.components().count() < path.components().count();
+    if shorter { relative.display().to_string() } else { path.display().to_string() }
+}
+
+/// Paths below the current folder as one would type them: shorter, and a click in most terminals still opens them.
+fn from_here(text: &str) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    without_prefix(text, &format!("{}/", here.display()))
+}
+
+/// The text without `prefix` where a path begins with it.
+fn without_prefix(text: &str, prefix: &str) -> String {
+    if prefix.len() < 3 {
+        return text.to_owned(); // the root: everything begins so
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (at, _) in text.match_indices(prefix) {
+        let begins = text[..at].chars().next_back().is_none_or(|c| c.is_whitespace() || "`'\"(".contains(c));
+        if begins {
+            out.push_str(&text[done..at]);
+            done = at + prefix.len();
+        }
+    }
+    out.push_str(&text[done..]);
+    out
+}
+
 /// Says what stopped the work, and gives the exit code for it.
 pub(super) fn failures(failures: &Failures, output: OutputArgs) -> Exit {
     let style = Style::stderr(output);
@@ -101,7 +135,7 @@ pub(super) fn failures(failures: &Failures, output: OutputArgs) -> Exit {
             let _ = writeln!(text, "  {}: {hint}", style.bold("hint"));
         }
     }
-    stderr(&text);
+    stderr(&from_here(&text));
     match failures.kind() {
         Kind::Config => Exit::Config,
         Kind::Failed => Exit::Failed,
@@ -122,5 +156,23 @@ pub(super) fn findings(findings: &[Finding], output: OutputArgs) {
         let _ = writeln!(text, " {}", finding.message);
         let _ = writeln!(text, "  {}: {}", style.bold("hint"), finding.hint);
     }
-    stderr(&text);
+    stderr(&from_here(&text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_beginning_of_a_path_is_left_out() {
+        for (text, shown) in [
+            ("/a/b/c.toml:1:2: x", "c.toml:1:2: x"),
+            ("error: `/a/b/c` and `/x/a/b/c`", "error: `c` and `/x/a/b/c`"),
+            ("`/a/b` --path=/a/b/c", "`/a/b` --path=/a/b/c"),
+            ("/a/b//a/b/", "/a/b/"),
+        ] {
+            assert_eq!(without_prefix(text, "/a/b/"), shown);
+        }
+        assert_eq!(without_prefix("/x", "/"), "/x");
+    }
 }

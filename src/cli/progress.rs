@@ -38,9 +38,11 @@ impl Terminal {
         }
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
         let template = match (total, unit) {
-            (Some(_), Unit::Bytes) => "{spinner} {prefix} {wide_msg:.dim} {bytes} of {total_bytes}, {bytes_per_sec}",
+            (Some(_), Unit::Bytes) => {
+                "{spinner} {prefix} {wide_msg:.dim} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}"
+            }
             (Some(_), Unit::Items) => "{spinner} {prefix} {wide_msg:.dim} {pos} of {len}",
-            (None, Unit::Bytes) => "{spinner} {prefix} {wide_msg:.dim} {bytes}, {bytes_per_sec}",
+            (None, Unit::Bytes) => "{spinner} {prefix} {wide_msg:.dim} {decimal_bytes}, {decimal_bytes_per_sec}",
             (None, Unit::Items) => "{spinner} {prefix} {wide_msg:.dim} {elapsed}",
         };
         let bar = bar

@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::print::Style;
-use crate::fsio;
+use super::print::{self, Style};
 use crate::pipeline::{Manifest, ManifestFunction, Plan, PlannedFunction, Timings, Upload};
 use crate::project::Project;
 use crate::report::{bytes, count, duration};
@@ -26,12 +25,12 @@ pub(super) fn build(project: &Project, plan: &Plan, manifest: &Manifest, out_dir
     }
     let packed = manifest.functions.iter().filter(|f| f.artifact.is_some()).count();
     let refused = manifest.functions.len() - packed;
-    let mut line = format!("{} packed from {}", count(packed, "function"), project.origin);
+    let mut line = format!("{} packed{}", count(packed, "function"), from(project));
     if refused > 0 {
         let _ = write!(line, ", {}", style.red(&format!("{refused} refused")));
     }
     let _ = writeln!(out, "{line} in {} {}", duration(plan.timings.total), style.dim(&stages(plan.timings)));
-    let _ = writeln!(out, "{}", style.dim(&format!("manifest: {}", shown(&out_dir.join("manifest.json")))));
+    let _ = writeln!(out, "{}", style.dim(&format!("manifest: {}", print::path(&out_dir.join("manifest.json")))));
     out
 }
 
@@ -64,12 +63,17 @@ pub(super) fn plan(project: &Project, plan: &Plan, verbose: bool, style: Style) 
     }
     let _ = writeln!(
         out,
-        "{} planned from {} in {}; nothing was packed",
+        "{} planned{} in {}; nothing was packed",
         count(plan.functions.len(), "function"),
-        project.origin,
+        from(project),
         duration(plan.timings.total)
     );
     out
+}
+
+/// The config that said what to pack, if one did.
+fn from(project: &Project) -> String {
+    if project.is_detected() { String::new() } else { format!(" from {}", project.origin) }
 }
 
 fn head(out: &mut String, function: &PlannedFunction, style: Style) {
@@ -87,7 +91,7 @@ fn packed(out: &mut String, function: &ManifestFunction, out_dir: &Path, style: 
     let _ = writeln!(
         out,
         "  {}  {}, {} unzipped, {}",
-        style.green(&shown(&out_dir.join(&artifact.path))),
+        style.green(&print::path(&out_dir.join(&artifact.path))),
         bytes(artifact.bytes),
         bytes(artifact.unzipped_bytes),
         count(artifact.files, "file")
@@ -139,12 +143,4 @@ fn stages(timings: Timings) -> String {
         duration(timings.check),
         duration(timings.pack)
     )
-}
-
-/// A path as a person would type it from here.
-fn shown(path: &Path) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    let relative = fsio::relative_to(path, &here);
-    let shorter = relative.components().count() < path.components().count();
-    if shorter { relative.display().to_string() } else { path.display().to_string() }
 }

@@ -12,11 +12,10 @@ use crate::fsio::{self, AtomicFile, PARTIAL_SUFFIX};
 use crate::pack::{self, Artifact};
 use crate::project::Project;
 use crate::report::{Event, Task, Unit};
+use crate::tree::walk::OUTPUT_LOCK;
 
 /// The manifest's file name in the output folder.
 const MANIFEST: &str = "manifest.json";
-/// Held while the output folder is written to.
-const LOCK: &str = ".lambda-pack.lock";
 
 /// Plans and packs. Functions with a finding of level `error` are not packed, and an older zip of theirs is removed: what
 /// has a final name is what Lambda takes.
@@ -87,7 +86,7 @@ fn pack_all(plan: &mut Plan, project: &Project, session: Session<'_>) -> Result<
 
 /// Takes the output folder for this process; another one that builds into it is waited for.
 fn lock(out_dir: &Path, session: Session<'_>) -> Result<File> {
-    let path = out_dir.join(LOCK);
+    let path = out_dir.join(OUTPUT_LOCK);
     let file = File::create(&path).map_err(|e| Error::io("write", &path, &e))?;
     match file.try_lock() {
         Ok(()) => return Ok(file),

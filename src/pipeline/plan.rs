@@ -88,6 +88,7 @@ pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
     let mut timings = Timings::default();
     let mut findings = Vec::new();
     let skip = skipped_folders(session);
+    refuse_own_output(project, session)?;
 
     let mut drafts: Vec<Draft<'_>> =
         project.functions.iter().map(|spec| Draft::new(spec, session, &mut findings)).collect();
@@ -107,6 +108,18 @@ pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
     })?;
     timings.total = start.elapsed();
     Ok(Plan { functions, findings: project.checks.apply(findings), timings })
+}
+
+/// A function whose folder is the output folder would be packed with what was packed before, and lose its own
+/// `manifest.json`.
+fn refuse_own_output(project: &Project, session: Session<'_>) -> Result<(), Failures> {
+    let out_dir = &session.options.out_dir;
+    let mixed = project.functions.iter().find(|spec| spec.path == *out_dir && spec.cargo.is_none());
+    mixed.map_or(Ok(()), |spec| {
+        Err(Error::config(format!("function `{}`: the output folder is its own folder", spec.name))
+            .hint("choose another with `--out-dir`; one below the function's folder is not packed")
+            .into())
+    })
 }
 
 /// Folders that are never part of a package.
@@ -209,20 +222,23 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// ``function `a` ``, or ``functions `a`, `b` `` for several.
+fn named(functions: &[&str]) -> String {
+    let names: Vec<String> = functions.iter().map(|name| format!("`{name}`")).collect();
+    format!("function{} {}", if names.len() > 1 { "s" } else { "" }, names.join(", "))
+}
+
 fn find_handler(spec: &FunctionSpec, runtime: &Runtime) -> Result<String, Finding> {
     if runtime.family == Family::Provided {
         return Ok("bootstrap".to_owned());
     }
-    project::find_handler(runtime.family, &spec.path).map_err(|looked_for| {
-        let looked = if looked_for.is_empty() {
-            format!("{} has no convention for it", runtime.id)
-        } else {
-            format!("looked for {}", looked_for.join(", "))
-        };
+    project::find_handler(runtime.family, &spec.path).map_err(|missing| {
+        let name_it = "name it with `handler = \"…\"` in lambda-pack.toml, or with `--handler`";
+        let hint = missing.hint.map_or_else(|| name_it.to_owned(), |first| format!("{first}; or {name_it}"));
         Finding::new(
             Rule::HandlerNotFound,
-            format!("no handler is named, and none was found in `{}`: {looked}", spec.path.display()),
-            "name it with `handler = \"…\"` in lambda-pack.toml, or with `--handler`",
+            format!("no handler is named, and none was found: {}", missing.looked),
+            hint,
         )
     })
 }
@@ -266,6 +282,7 @@ fn resolve_all(
         locked: session.options.locked,
     };
     let mut failures = Vec::new();
+    let mut failed: Vec<(Vec<&str>, Error)> = Vec::new();
     let resolvers = resolve::resolvers();
     let mut claimed: Vec<Vec<usize>> = vec![Vec::new(); resolvers.len()];
     for (index, draft) in drafts.iter().enumerate() {
@@ -287,9 +304,14 @@ fn resolve_all(
         for (index, answer) in indices.iter().zip(answers) {
             match answer {
                 Ok(resolution) => drafts[*index].resolution = Some(resolution),
-                Err(error) => failures.push(error.context(format!("function `{}`", drafts[*index].spec.name))),
+                // What stops several functions, as a build of a workspace does, is told once.
+                Err(error) => match failed.iter_mut().find(|(_, said)| *said == error) {
+                    Some((names, _)) => names.push(&drafts[*index].spec.name),
+                    None => failed.push((vec![&drafts[*index].spec.name], error)),
+                },
             }
         }
     }
+    failures.extend(failed.into_iter().map(|(names, error)| error.context(named(&names))));
     if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fsio;
 
 /// Files that make a folder Python's, beside `*.py`.
-const PYTHON_FILES: [&str; 6] =
+pub(super) const PYTHON_FILES: [&str; 6] =
     ["requirements.txt", "pyproject.toml", "uv.lock", "pylock.toml", "poetry.lock", "Pipfile"];
 /// Extensions of what Node.js runs.
 const NODE_EXTENSIONS: [&str; 3] = ["mjs", "js", "cjs"];

@@ -18,7 +18,7 @@ mod versions;
 
 use std::path::{Path, PathBuf};
 
-pub use handler::find_handler;
+pub use handler::{MissingHandler, find_handler};
 pub use init::init_config;
 pub use spec::{CargoBinary, FunctionSpec, Project};
 

@@ -125,20 +125,39 @@ impl Loader<'_> {
         }))
     }
 
-    /// The nearest `Cargo.toml` upwards that has a table of ours.
-    fn manifest_with_table(&self) -> Result<Option<PathBuf>> {
-        for folder in self.path.ancestors() {
+    /// Whether a package of the workspace in `folder` has a table of ours.
+    fn a_member_has_a_table(&mut self, manifest: &Path, folder: &Path) -> Result<bool> {
+        let workspace = match self.workspaces.of(manifest) {
+            Ok(workspace) => workspace,
+            Err(error) if folder == self.path => return Err(error),
+            Err(_) => return Ok(false),
+        };
+        for member in &workspace.members {
+            if table(&Document::read(&member.manifest)?, "package")?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The nearest `Cargo.toml` upwards that has a table of ours, or a workspace of which a package has one.
+    fn manifest_with_table(&mut self) -> Result<Option<PathBuf>> {
+        let path = self.path.clone();
+        for folder in path.ancestors() {
             let manifest = folder.join("Cargo.toml");
             if !manifest.is_file() {
                 continue;
             }
             let document = match Document::read(&manifest) {
                 Ok(document) => document,
-                Err(error) if folder == self.path => return Err(error),
+                Err(error) if folder == path => return Err(error),
                 // Somewhere above, and perhaps nothing to do with this folder.
                 Err(_) => continue,
             };
             if table(&document, "workspace")?.is_some() || table(&document, "package")?.is_some() {
+                return Ok(Some(manifest));
+            }
+            if document.root().section("workspace")?.is_some() && self.a_member_has_a_table(&manifest, folder)? {
                 return Ok(Some(manifest));
             }
         }
@@ -166,7 +185,7 @@ impl Loader<'_> {
         Ok(Described {
             root: root.map(Path::to_owned).or(cargo_root).unwrap_or_else(|| detect::workspace_root(&self.path)),
             whole: self.path.clone(),
-            origin: "detection",
+            origin: super::spec::DETECTION,
             out_beside: root.unwrap_or(&self.path).to_owned(),
             candidates,
             checks: Overrides::default(),

@@ -8,6 +8,9 @@ use crate::finding::Overrides;
 use crate::lambda::Architecture;
 use crate::tree::walk::Include;
 
+/// The origin of a project that no config describes.
+pub(super) const DETECTION: &str = "detection";
+
 /// What is packed, and where to.
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -78,5 +81,12 @@ impl FunctionSpec {
             cargo: None,
             defined_at: None,
         }
+    }
+}
+
+impl Project {
+    /// Whether no config described it.
+    pub fn is_detected(&self) -> bool {
+        self.origin == DETECTION
     }
 }

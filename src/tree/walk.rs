@@ -54,6 +54,8 @@ const SETTINGS_FILES: &[&str] = &[
     ".DS_Store",
     "Thumbs.db",
 ];
+/// The file that marks an output folder of ours: held locked while it is written to.
+pub(crate) const OUTPUT_LOCK: &str = ".lambda-pack.lock";
 /// Folders nested deeper than this are a loop or an attack.
 const MAX_DEPTH: usize = 128;
 
@@ -277,6 +279,10 @@ impl<'a> Walker<'a> {
     fn dropped(&self, disk: &Path, path: &ArchivePath, is_dir: bool) -> Option<String> {
         let name = path.file_name();
         if self.options.skip.iter().any(|skip| skip == disk) {
+            return Some("output folder".to_owned());
+        }
+        // Another output folder of ours, of another `--out-dir`: packed zips would be packed again and again.
+        if is_dir && disk.join(OUTPUT_LOCK).is_file() {
             return Some("output folder".to_owned());
         }
         if is_dir {

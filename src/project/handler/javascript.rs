@@ -4,6 +4,7 @@ use std::iter::Peekable;
 use std::path::Path;
 use std::str::Chars;
 
+use super::MissingHandler;
 use crate::fsio;
 use crate::project::versions::package_json;
 
@@ -14,7 +15,7 @@ const FOLDERS: [&str; 4] = ["", "src/", "dist/", "build/"];
 const EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
 
 /// The first convention that the folder follows; `main` of `package.json` comes before all others.
-pub(super) fn find(dir: &Path) -> Result<String, Vec<String>> {
+pub(super) fn find(dir: &Path) -> Result<String, MissingHandler> {
     let manifest = package_json(dir).ok().flatten();
     let is_module = manifest.as_ref().is_some_and(|json| json["type"] == "module");
     let main = manifest.as_ref().and_then(|json| json["main"].as_str()).map(|main| main.trim_start_matches("./"));
@@ -41,9 +42,31 @@ pub(super) fn find(dir: &Path) -> Result<String, Vec<String>> {
             return Ok(format!("{stem}.{name}"));
         }
     }
-    let mut looked_for: Vec<String> = files.iter().map(|file| format!("`{}` exported by `{file}`", NAMES[0])).collect();
-    looked_for.dedup();
-    Err(looked_for)
+    let built = main.map(|main| format!("`{main}` (`main` of package.json), ")).unwrap_or_default();
+    Err(MissingHandler {
+        looked: format!(
+            "looked for an exported `{}` in {built}`{}` (.js, .mjs, .cjs), here and in `src`, `dist`, `build`",
+            NAMES.join("` or `"),
+            STEMS.join("`, `")
+        ),
+        hint: not_built(dir, manifest.as_ref(), main),
+    })
+}
+
+/// What to do when the file that is meant is made by a build that has not run.
+fn not_built(dir: &Path, manifest: Option<&serde_json::Value>, main: Option<&str>) -> Option<String> {
+    let missing = main.filter(|main| !main_files(main).iter().any(|file| dir.join(file).is_file()));
+    let is_typescript = || {
+        dir.join("tsconfig.json").is_file()
+            || FOLDERS.iter().any(|folder| STEMS.iter().any(|stem| dir.join(format!("{folder}{stem}.ts")).is_file()))
+    };
+    let why = match missing {
+        Some(main) => format!("`main` of package.json names `{main}`, which is not there: build it first"),
+        None if is_typescript() => "TypeScript is not compiled here: build it first".to_owned(),
+        None => return None,
+    };
+    let script = manifest.is_some_and(|json| json["scripts"]["build"].is_string());
+    Some(if script { format!("{why} with `npm run build`") } else { why })
 }
 
 /// The files that `main` may mean, as Node.js looks for them.
@@ -261,7 +284,23 @@ mod tests {
         write("app.bundle.js", "exports.handler = 1");
         assert_eq!(find(dir.path()).unwrap(), "index.handler");
         write("package.json", r#"{"type": "module"}"#);
-        assert!(find(dir.path()).unwrap_err().contains(&"`handler` exported by `index.js`".to_owned()));
+        assert!(find(dir.path()).unwrap_err().looked.starts_with("looked for an exported `handler` or"));
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fsio::write_atomic(&dir.path().join(name), text.as_bytes()).unwrap();
+        let hint = || find(dir.path()).unwrap_err().hint;
+        assert_eq!(hint(), None);
+        write("src/index.ts", "export const handler = 1");
+        assert_eq!(hint().unwrap(), "TypeScript is not compiled here: build it first");
+        write("package.json", r#"{"main": "dist/index.js", "scripts": {"build": "tsc"}}"#);
+        let said =
+            "`main` of package.json names `dist/index.js`, which is not there: build it first with `npm run build`";
+        assert_eq!(hint().unwrap(), said);
+        write("dist/index.js", "exports.handler = 1");
+        assert_eq!(find(dir.path()).unwrap(), "dist/index.handler");
     }
 
     proptest! {

@@ -10,15 +10,24 @@ use std::path::Path;
 
 use crate::lambda::Family;
 
+/// No handler by convention.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingHandler {
+    /// What was looked for, or why nothing was.
+    pub looked: String,
+    /// The next step, when the folder tells which.
+    pub hint: Option<String>,
+}
+
 /// The handler of a function in `dir` of this language.
 ///
 /// # Errors
-/// What was looked for, in the order of preference, when nothing of it is there.
-pub fn find_handler(family: Family, dir: &Path) -> Result<String, Vec<String>> {
+/// What was looked for, when nothing of it is there.
+pub fn find_handler(family: Family, dir: &Path) -> Result<String, MissingHandler> {
     match family {
         Family::Python { .. } => python::find(dir),
         Family::Node { .. } => javascript::find(dir),
         Family::Provided => Ok("bootstrap".to_owned()),
-        _ => Err(vec!["`handler` in the config: this language has no convention for it".to_owned()]),
+        _ => Err(MissingHandler { looked: "this language has no convention for it".to_owned(), hint: None }),
     }
 }

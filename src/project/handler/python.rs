@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use super::MissingHandler;
 use crate::fsio;
+use crate::project::detect::PYTHON_FILES;
 
 /// Modules and names by convention, the likeliest first: what the console, SAM and the frameworks' examples use.
 const CONVENTIONS: [(&str, &str); 10] = [
@@ -19,8 +21,7 @@ const CONVENTIONS: [(&str, &str); 10] = [
 ];
 
 /// The first convention that the folder follows.
-pub(super) fn find(dir: &Path) -> Result<String, Vec<String>> {
-    let mut looked_for = Vec::new();
+pub(super) fn find(dir: &Path) -> Result<String, MissingHandler> {
     for folder in ["", "src/"] {
         for (module, name) in CONVENTIONS {
             let handler = format!("{folder}{module}.{name}");
@@ -28,10 +29,52 @@ pub(super) fn find(dir: &Path) -> Result<String, Vec<String>> {
             if text.is_ok_and(|text| defines(&text, name)) {
                 return Ok(handler);
             }
-            looked_for.push(handler);
         }
     }
-    Err(looked_for)
+    let mut found = in_packages(dir);
+    if found.len() == 1
+        && let Some(handler) = found.pop()
+    {
+        return Ok(handler);
+    }
+    Err(MissingHandler {
+        looked: format!(
+            "looked for {} in {}, here, in `src`, and in packages",
+            quoted(CONVENTIONS.iter().map(|(_, name)| *name)),
+            quoted(CONVENTIONS.iter().map(|(module, _)| *module)),
+        ),
+        hint: (!found.is_empty()).then(|| format!("there are several: `{}`", found.join("`, `"))),
+    })
+}
+
+/// The handler of each package of the folder that has one, as in `app/main.py` of many frameworks' examples. A package
+/// with dependencies of its own is a function of its own.
+fn in_packages(dir: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(dir).into_iter().flatten().flatten().filter_map(|e| e.file_name().into_string().ok());
+    let mut packages: Vec<String> = names
+        .filter(|name| !name.starts_with('.') && !["test", "tests"].contains(&name.as_str()))
+        .filter(|name| dir.join(name).join("__init__.py").is_file())
+        .filter(|name| !PYTHON_FILES.iter().any(|file| dir.join(name).join(file).is_file()))
+        .collect();
+    packages.sort();
+    let handler_of = |package: String| {
+        let defines_it = |(module, name): &&(&str, &str)| {
+            fsio::read_text(&dir.join(&package).join(format!("{module}.py"))).is_ok_and(|text| defines(&text, name))
+        };
+        CONVENTIONS.iter().find(defines_it).map(|(module, name)| format!("{package}.{module}.{name}"))
+    };
+    packages.into_iter().filter_map(handler_of).collect()
+}
+
+/// Each name once, in quotes.
+fn quoted<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut once: Vec<String> = Vec::new();
+    for name in names.map(|name| format!("`{name}`")) {
+        if !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    once.join(", ")
 }
 
 /// Whether a module binds `name` at its top level: a function, a class, an assignment or an import.
@@ -138,6 +181,33 @@ mod tests {
         ] {
             assert!(defines(text, "handler"), "{text}");
         }
+    }
+
+    #[test]
+    fn the_handler_of_the_only_package_that_has_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fsio::write_atomic(&dir.path().join(name), text.as_bytes()).unwrap();
+        let handler = "handler = Mangum(app)\n";
+        write("app/main.py", handler);
+        let said = find(dir.path()).unwrap_err();
+        assert_eq!(
+            said.looked,
+            "looked for `lambda_handler`, `handler` in `lambda_function`, `app`, `main`, `handler`, `index`, here, in \
+             `src`, and in packages"
+        );
+        assert_eq!(said.hint, None, "a folder that is no package may be anything");
+        write("app/__init__.py", "");
+        write("tests/__init__.py", "");
+        write("tests/main.py", handler);
+        assert_eq!(find(dir.path()).unwrap(), "app.main.handler");
+        write("worker/__init__.py", "");
+        write("worker/main.py", handler);
+        assert_eq!(
+            find(dir.path()).unwrap_err().hint.unwrap(),
+            "there are several: `app.main.handler`, `worker.main.handler`"
+        );
+        write("worker/requirements.txt", "");
+        assert_eq!(find(dir.path()).unwrap(), "app.main.handler");
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Parts<'_> {
                 Source::Folder(folder) => (self.folder_tree(path, location, folder, &mut findings)?, false),
             };
             if self.lock.get(location).is_some_and(|e| e.install_script) && !said.contains(&location.as_str()) {
-                findings.push(self.not_run(path, location, compiles));
+                findings.push(self.not_run(path, location, compiles.then(|| has_binary(&tree))));
                 said.push(location);
             }
             let version = self.lock.get(location).and_then(|entry| entry.version.clone());
@@ -163,11 +163,16 @@ impl Parts<'_> {
         Ok(tree.collect())
     }
 
-    fn not_run(&self, path: &str, location: &str, compiles: bool) -> Finding {
+    /// `binary`: whether a package that compiles native code brings a `.node` file.
+    fn not_run(&self, path: &str, location: &str, binary: Option<bool>) -> Finding {
         let label = self.lock.label(location);
-        let (what, hint) = if compiles {
+        let (what, hint) = if let Some(binary) = binary {
             (
-                "it compiles native code, which is in the package only if the package brings it prebuilt",
+                if binary {
+                    "it compiles native code, of which the package brings a prebuilt `.node` file"
+                } else {
+                    "it compiles native code, and the package itself brings no prebuilt `.node` file"
+                },
                 "if loading it fails on Lambda, look for a version with prebuilt binaries, or build it for Amazon Linux and bring the `.node` file in with `include`",
             )
         } else {
@@ -184,6 +189,10 @@ impl Parts<'_> {
         .path(path)
         .function(&self.request.function.name)
     }
+}
+
+fn has_binary(tree: &Tree) -> bool {
+    tree.iter().any(|(path, _)| path.as_str().ends_with(".node"))
 }
 
 /// The name that npm gives a file of an archive; nothing for what is never packed.

@@ -6,6 +6,7 @@ use super::requirements::Requirements;
 use super::target::Target;
 use crate::error::{Error, Kind, Result};
 use crate::fsio::Scratch;
+use crate::process::without_versions;
 
 /// A question for uv or pip: what does this file need on the target?
 #[derive(Debug)]
@@ -40,18 +41,30 @@ impl Question<'_> {
     }
 }
 
+/// Beginnings of lines that explain nothing.
+const NOISE: &[&str] = &[
+    "warning:",
+    "deprecation:",
+    "[notice]",
+    "looking in",
+    "[end of output]",
+    "note: this error originates from a subprocess",
+    "╰─> see above for output",
+];
+
 /// What explains the refusal: from the first error on, warnings left out.
 fn useful_lines(said: &str) -> String {
     let is_noise = |line: &&str| {
         let line = line.trim_start().to_lowercase();
-        line.is_empty()
-            || ["warning:", "deprecation:", "[notice]", "looking in"].iter().any(|start| line.starts_with(start))
+        line.is_empty() || NOISE.iter().any(|start| line.starts_with(start))
     };
     let lines: Vec<&str> = said.lines().filter(|line| !is_noise(line)).collect();
-    let first = lines.iter().position(|line| line.to_lowercase().starts_with("error")).unwrap_or(0);
+    // Of Git, which pip runs, the reason comes before pip's own error.
+    let begins = |line: &&str| line.to_lowercase().starts_with("error") || line.trim_start().starts_with("fatal: ");
+    let first = lines.iter().position(begins).unwrap_or(0);
     // The rest of a long traceback explains less than its end.
     let first = first.max(lines.len().saturating_sub(40));
-    lines[first..].iter().map(|line| format!("\n  {line}")).collect()
+    lines[first..].iter().map(|line| format!("\n  {}", without_versions(line))).collect()
 }
 
 fn kind(said: &str) -> Kind {
@@ -95,6 +108,8 @@ mod tests {
         let said = "warning: x\nerror: No solution found\n  cause: there is no version of a==9\n";
         assert_eq!(useful_lines(said), "\n  error: No solution found\n    cause: there is no version of a==9");
         assert_eq!(kind(said), Kind::Config);
+        let said = "  Running command git clone\n  fatal: no such host\n  error: subprocess-exited-with-error\n";
+        assert_eq!(useful_lines(said), "\n    fatal: no such host\n    error: subprocess-exited-with-error");
         assert_eq!(kind("error: No solution found, Connection refused"), Kind::Failed);
     }
 }

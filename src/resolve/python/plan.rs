@@ -16,6 +16,7 @@ use super::{pylock, select};
 use crate::error::{Error, Result};
 use crate::finding::Finding;
 use crate::fsio;
+use crate::report::{Task, Unit};
 use crate::resolve::Context;
 use crate::store::sha256;
 
@@ -233,10 +234,14 @@ impl Planner<'_> {
                 notes: Vec::new(),
                 _scratch: vec![scratch],
             };
-            out.notes.push(
-                "pyproject.toml has no lock beside it, so the newest versions were taken; `uv lock` makes one"
+            let other = ["poetry.lock", "pdm.lock"].iter().find(|lock| path.with_file_name(lock).is_file());
+            out.notes.push(match other {
+                Some(lock) => format!(
+                    "{lock} is not read, so the newest versions were taken; export it to requirements.txt, or run `uv lock`"
+                ),
+                None => "pyproject.toml has no lock beside it, so the newest versions were taken; `uv lock` makes one"
                     .to_owned(),
-            );
+            });
         }
         if pyproject.needs_wheel() {
             let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -251,11 +256,16 @@ impl Planner<'_> {
         Ok(out)
     }
 
+    fn resolving(&self, tool: &str) -> Task<'_> {
+        Task::begin(self.context.reporter, format!("Resolving with {tool}"), None, Unit::Items)
+    }
+
     /// Asks uv, or else pip. `dynamic` is about a `pyproject.toml`, which uv reads itself: whether its dependencies are known
     /// to its build backend only.
     fn ask(&self, question: &Question<'_>, dynamic: Option<bool>) -> Result<(Vec<Pin>, Vec<Finding>, String)> {
         if let Some(program) = &self.programs.uv {
             let uv = Uv::new(program)?;
+            let _task = self.resolving("uv");
             let (pins, findings) = match dynamic {
                 None => uv.resolve(question)?,
                 Some(_) => uv.resolve(&Question { input: question.shown.to_owned(), ..*question })?,
@@ -271,6 +281,7 @@ impl Planner<'_> {
             return Err(Error::failed("neither uv nor pip was found on PATH").hint(INSTALL_HINT));
         };
         let pip = Pip::new(python)?;
+        let _task = self.resolving("pip");
         let (pins, findings) = pip.resolve(question, self.builder, self.context)?;
         Ok((pins, findings, pip.name()))
     }
@@ -332,6 +343,18 @@ fn nothing(folder: &Path) -> Result<Pins> {
         Some((name, hint)) => {
             Err(Error::config(format!("`{name}` is not read")).at(folder.join(name), None).hint(*hint))
         }
-        None => Ok(Pins { resolved_by: "no dependencies".to_owned(), ..Pins::default() }),
+        None => match setup_with_requirements(folder) {
+            Some(path) => Err(Error::config("`install_requires` is not read").at(&path, None).hint(format!(
+                "run `uv pip compile {} --output-file requirements.txt`",
+                path.file_name().unwrap_or_default().to_string_lossy()
+            ))),
+            None => Ok(Pins { resolved_by: "no dependencies".to_owned(), ..Pins::default() }),
+        },
     }
+}
+
+/// The file that names dependencies for setuptools.
+fn setup_with_requirements(folder: &Path) -> Option<PathBuf> {
+    let names = |path: &PathBuf| fsio::read_text(path).is_ok_and(|text| text.contains("install_requires"));
+    ["setup.py", "setup.cfg"].iter().map(|name| folder.join(name)).find(names)
 }

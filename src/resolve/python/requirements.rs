@@ -299,14 +299,10 @@ fn option(line: &str) -> Option<(&str, &str)> {
         let end = line.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(line.len());
         return Some((&line[..end], line[end..].trim_start_matches('=').trim()));
     }
-    let mut chars = line.char_indices().skip(1);
-    (line.starts_with('-'))
-        .then(|| {
-            let end = chars.nth(1).map_or(line.len(), |(i, _)| i);
-            let end = if chars.next().is_some() || end < line.len() { end } else { line.len().min(2) };
-            (&line[..end.min(2)], line[end.min(2)..].trim_start_matches('=').trim())
-        })
-        .filter(|(option, _)| option.is_ascii())
+    let letter = line.strip_prefix('-')?.chars().next().unwrap_or('\0');
+    // Of one ASCII letter; anything else is no option of pip's, and is told as the requirement that it is not.
+    let end = if letter.is_ascii() { line.len().min(2) } else { return None };
+    Some((&line[..end], line[end..].trim_start_matches('=').trim()))
 }
 
 /// A requirement without the options behind it, and the values of `--hash` among them.

@@ -10,7 +10,7 @@ use super::tags::WheelName;
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
-use crate::report::Event;
+use crate::report::{Event, count};
 use crate::resolve::{Context, Package};
 use crate::store::{Archive, Form, Remote};
 
@@ -36,9 +36,9 @@ pub(super) fn choose(pin: &Pin, target: &Target, context: &Context<'_>) -> Choic
     let label = pin.label();
     if let Some(best) = target.tags.best(wheels, |wheel| &wheel.file) {
         context.reporter.event(Event::Debug(format!(
-            "{label}: {} of {} wheels for {}",
+            "{label}: {} of {} for {}",
             best.file,
-            wheels.len(),
+            count(wheels.len(), "wheel"),
             target.name()
         )));
         return Choice::Wheel(best.remote(&label, Form::Zip));

@@ -21,12 +21,12 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::Message;
 
 use super::{Application, Context, Request, Resolution, Resolver};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::fsio;
 use crate::lambda::UNZIPPED_LIMIT;
 use crate::process::{Failure, Tool};
 use crate::project::{CargoBinary, cargo};
-use crate::report::{Task, Unit};
+use crate::report::{Event, Task, Unit};
 use crate::tree::{ArchivePath, Entry, Tree};
 use cargo_config::CargoConfig;
 use target::Target;
@@ -60,7 +60,7 @@ impl Resolver for Rust {
                         results[*index] = Some(resolution);
                     }
                 }
-                Err(error) => group.failed(error, &mut results),
+                Err(error) => group.failed(&error, &mut results),
             }
         }
         let unclaimed = |request: &Request<'_>| Err(not_cargo(request));
@@ -141,18 +141,10 @@ impl Group<'_, '_> {
         flags::apply(tool, target, config, self.workspace, self.target_dir)
     }
 
-    /// The first function of the group bears the error; the others say where it is.
-    fn failed(&self, error: Error, results: &mut [Option<Result<Resolution>>]) {
-        let Some(((index, first, _), others)) = self.requests.split_first() else { return };
-        let kind = error.kind();
-        results[*index] = Some(Err(error));
-        for (index, request, _) in others {
-            let message =
-                format!("`{}` was not built: see the error of `{}`", request.function.name, first.function.name);
-            results[*index] = Some(Err(match kind {
-                Kind::Config => Error::config(message),
-                Kind::Failed => Error::failed(message),
-            }));
+    /// All functions of the group bear the error; equal ones are told once.
+    fn failed(&self, error: &Error, results: &mut [Option<Result<Resolution>>]) {
+        for (index, ..) in &self.requests {
+            results[*index] = Some(Err(error.clone()));
         }
     }
 }
@@ -162,6 +154,7 @@ type Executables = BTreeMap<(PathBuf, String), PathBuf>;
 
 fn run(tool: &Tool, label: &str, context: &Context<'_>) -> Result<Executables> {
     let task = Task::begin(context.reporter, label, None, Unit::Items);
+    context.reporter.event(Event::Debug(format!("running `{}`", tool.display())));
     let output = tool
         .run_with(&mut |line| {
             if is_progress(line) {
@@ -206,11 +199,18 @@ fn explain(tool: &Tool, failure: Failure) -> Error {
             .because(text)
             .hint("run `cargo update --workspace` and commit `Cargo.lock`");
     }
-    let error = Error::failed(format!("`{}` failed", tool.display())).because(text);
+    let error = Error::failed(format!("`{}` failed", short(&tool.display()))).because(text);
     if stderr.contains("--offline was specified") || stderr.contains("in offline mode") {
         return error.hint("run `cargo fetch` once with the network, or leave `--offline` out");
     }
     error
+}
+
+/// The command without the arguments that only this program needs; `-v` shows them all.
+fn short(command: &str) -> &str {
+    let (command, _) = command.split_once(" --message-format").unwrap_or((command, ""));
+    let program = command.split(' ').next().unwrap_or(command);
+    &command[program.rfind('/').map_or(0, |slash| slash + 1)..]
 }
 
 fn resolution(binary: &CargoBinary, target: &Target, executables: &Executables) -> Result<Resolution> {

@@ -62,6 +62,7 @@ fn mistakes_have_a_place() {
         ("idna\nrequests==\n", "requirements.txt:2:"),
         ("idna\n\n  foo bar\n", "requirements.txt:3:"),
         ("-r absent.txt\n", "requirements.txt:1:1: it includes `absent.txt`"),
+        ("idna\n-é\n", "requirements.txt:2:"),
         ("./absent\n", "requirements.txt:1:1: `./absent` is not there"),
         ("./libs\n", "neither pyproject.toml nor setup.py"),
         ("-r requirements.txt\n", "without end"),
