@@ -69,6 +69,7 @@ fn built_elsewhere(fixture: &str) -> Value {
     command
         .env("LAMBDA_PACK_CACHE_DIR", project.path("other store"))
         .env("LAMBDA_PACK_TODAY", common::TODAY)
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
         .env("TZ", "Pacific/Auckland");
     command.env("PATH", common::path_with_tools()).env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
     let run = Run::of(&mut command, &project.path(""));

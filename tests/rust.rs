@@ -181,7 +181,7 @@ fn a_lock_file_is_made_unless_it_has_to_be_there() {
     let run = place.run(&[]);
     assert_eq!(run.code, 2, "{}", run.transcript());
     let error = run.stderr;
-    assert!(error.starts_with("error: function `a`: `Cargo.lock` does not agree with the manifests"), "{error}");
+    assert!(error.starts_with("error: functions `a`, `b`: `Cargo.lock` does not agree with the manifests"), "{error}");
     assert!(error.contains("cargo update --workspace"), "{error}");
 }
 
@@ -223,7 +223,7 @@ fn what_another_architecture_needs_is_named_at_once() {
     let run = Run::of(&mut command, &place.workspace());
     let missing =
         if has_std { "a linker is missing" } else { "the target's standard library and a linker are missing" };
-    let said = format!("error: function `a`: cannot build for {foreign} on this machine: {missing}\n");
+    let said = format!("error: functions `a`, `b`: cannot build for {foreign} on this machine: {missing}\n");
     assert!(run.code == 1 && run.stderr.starts_with(&said), "{}", run.transcript());
     assert_eq!(run.stderr.contains(&format!("run `rustup target add {triple}`")), !has_std, "{}", run.stderr);
     assert!(run.stderr.contains("or install `cargo-zigbuild` and zig"), "{}", run.stderr);

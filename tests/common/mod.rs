@@ -102,6 +102,8 @@ pub fn binary() -> Command {
         .env("PATH", path_with_tools())
         .env_remove("CARGO")
         .env_remove("CARGO_TARGET_DIR")
+        // What is tested is not how fast the fixtures run.
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
         .env_remove("NO_COLOR")
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
