@@ -34,6 +34,8 @@ pub use crate::pack::zip::Method;
 
 const ARCHIVES: &str = "archives-v1";
 
+/// What the names of buckets of all versions start with.
+const BUCKETS: &str = "archives-v";
 /// What an archive is, which decides what becomes of it in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Form {
@@ -194,7 +196,13 @@ impl Store {
     pub fn prune(&self, age: std::time::Duration) -> (u64, u64) {
         let mut freed = (0, 0);
         let now = std::time::SystemTime::now();
-        for entry in walkdir::WalkDir::new(&self.root).into_iter().filter_map(Result::ok) {
+        // The folder may be one that others use, too: only buckets are ours.
+        let is_bucket = |entry: &walkdir::DirEntry| {
+            entry.depth() != 1
+                || (entry.file_type().is_dir() && entry.file_name().to_string_lossy().starts_with(BUCKETS))
+        };
+        let entries = walkdir::WalkDir::new(&self.root).into_iter().filter_entry(is_bucket);
+        for entry in entries.filter_map(Result::ok) {
             let Ok(metadata) = entry.metadata() else { continue };
             if !metadata.is_file() {
                 continue;

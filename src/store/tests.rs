@@ -136,3 +136,15 @@ fn many_at_once_and_the_same_twice() {
     assert_eq!(bench.store.size().1, 40, "20 archives, each with its digest");
     assert_eq!(bench.store.prune(std::time::Duration::ZERO).1, 40);
 }
+
+#[test]
+fn only_buckets_are_pruned() {
+    let bench = Bench::new();
+    bench.fetch(&bench.remote(&zip_of(&[("a", b"1")]), Form::Zip)).unwrap();
+    for other in ["notes.txt", "archives-v0/zip/x.zip", "elsewhere/archives-v1/x"] {
+        fsio::write_atomic(&bench.store.root().join(other), b"x").unwrap();
+    }
+    assert_eq!(bench.store.prune(std::time::Duration::ZERO).1, 3);
+    let exists = |path: &str| bench.store.root().join(path).exists();
+    assert!(exists("notes.txt") && exists("elsewhere/archives-v1/x") && !exists("archives-v0/zip/x.zip"));
+}
