@@ -148,3 +148,27 @@ fn only_buckets_are_pruned() {
     let exists = |path: &str| bench.store.root().join(path).exists();
     assert!(exists("notes.txt") && exists("elsewhere/archives-v1/x") && !exists("archives-v0/zip/x.zip"));
 }
+
+/// A tarball whose pax header claims `length` bytes, which are all zeros.
+fn tarball_with_header_of(length: usize) -> Vec<u8> {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::XHeader);
+    header.set_size(length as u64);
+    header.set_cksum();
+    tar.append(&header, std::io::repeat(0).take(length as u64)).unwrap();
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn a_tarball_that_unpacks_to_more_than_it_says_is_refused_before_memory_is_taken() {
+    let bench = Bench::new();
+    let said = bench.refused(&tarball_with_header_of(64 << 20), Form::Tarball);
+    assert!(said.contains("headers"), "{said}");
+    let mut long = vec![("package/a", 0o644, b"x".as_slice())];
+    let big = vec![0; 3 << 20];
+    // What is skipped, because it lies at the top, does not count against the headers after it.
+    long.insert(0, ("top", 0o644, &big));
+    long.push(("top2", 0o644, &big));
+    assert_eq!(bench.fetch(&bench.remote(&tarball_of(&long), Form::Tarball)).unwrap().members().len(), 1);
+}
