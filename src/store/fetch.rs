@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -284,7 +285,13 @@ fn take_credentials(url: &str) -> (String, Option<String>) {
     (format!("{scheme}://{}", &rest[at + 1..]), Some(basic))
 }
 
-fn percent_decode(text: &str) -> String {
+/// The `file:` URL of a path, as [`Fetcher`] reads it: `%` starts an escape there.
+pub fn file_url(path: &Path) -> String {
+    format!("file://{}", path.to_string_lossy().replace('%', "%25"))
+}
+
+/// Text with its `%XX` replaced by what they stand for.
+pub(crate) fn percent_decode(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let bytes = text.as_bytes();
     let mut i = 0;

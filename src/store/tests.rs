@@ -172,3 +172,17 @@ fn a_tarball_that_unpacks_to_more_than_it_says_is_refused_before_memory_is_taken
     long.push(("top2", 0o644, &big));
     assert_eq!(bench.fetch(&bench.remote(&tarball_of(&long), Form::Tarball)).unwrap().members().len(), 1);
 }
+
+#[test]
+fn a_local_wheel_must_have_the_digest_that_is_asked_for() {
+    let bench = Bench::new();
+    let bytes = zip_of(&[("a", b"1")]);
+    let path = bench.dir.path().join("a.whl");
+    fsio::write_atomic(&path, &bytes).unwrap();
+    let error = bench.store.adopt_built(&path, "a 1", Some(&sha256(b"other"))).unwrap_err();
+    assert!(error.to_string().contains("does not have the digest"), "{error}");
+    let mut sha512 = Hasher::new(Algorithm::Sha512);
+    sha512.update(&bytes);
+    bench.store.adopt_built(&path, "a 1", Some(&sha512.finish())).unwrap();
+    assert!(bench.store.adopt_built(&path, "a 1", Some(&sha256(b"other"))).is_err(), "also when the store has it");
+}

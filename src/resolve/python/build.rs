@@ -16,7 +16,7 @@ use crate::fsio::{self, Scratch};
 use crate::process::{Failure, Tool, find_program};
 use crate::report::{Task, Unit};
 use crate::resolve::Context;
-use crate::store::Archive;
+use crate::store::{Archive, Digest};
 use crate::tree::ArchivePath;
 
 /// 1980-01-01, the first day that a zip can name.
@@ -147,8 +147,8 @@ impl<'a> Builder<'a> {
     }
 
     /// Takes a wheel that lies on this machine into the store.
-    pub(super) fn adopt(&self, wheel: &Path, label: &str) -> Result<Arc<Archive>> {
-        self.context.store.adopt_built(wheel, label)
+    pub(super) fn adopt(&self, wheel: &Path, label: &str, expected: Option<&Digest>) -> Result<Arc<Archive>> {
+        self.context.store.adopt_built(wheel, label, expected)
     }
 
     fn once(&self, key: &str, build: impl FnOnce() -> Result<Built>) -> Result<Built> {
@@ -187,7 +187,7 @@ impl<'a> Builder<'a> {
         if !name.is_pure() {
             return Ok(Built::Native(format!("building it gives `{}`", name.tags())));
         }
-        let archive = self.context.store.adopt_built(&path, label)?;
+        let archive = self.context.store.adopt_built(&path, label, None)?;
         self.scratches.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
         Ok(Built::Wheel { archive, name, path })
     }
