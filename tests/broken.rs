@@ -289,3 +289,73 @@ fn a_function_that_is_too_large_names_what_takes_the_most() {
     assert_eq!(left(&project), ["manifest.json"]);
     assert!(manifest["functions"][0]["unzipped_total_bytes"].as_u64().unwrap() > 262_144_000);
 }
+
+/// A lock that names what is not in the project.
+fn uv_lock_with(source: &str, wheels: &str) -> Run {
+    let project = Project::empty();
+    project
+        .write("app.py", APP)
+        .write("pyproject.toml", "[project]\nname = 'f'\nversion = '1'\ndependencies = ['a']\n");
+    project.write(
+        "uv.lock",
+        &format!(
+            "version = 1\n[[package]]\nname = 'f'\nversion = '1'\nsource = {{ virtual = '.' }}\ndependencies = [{{ name = 'a' }}]\n\
+             [package.metadata]\nrequires-dist = [{{ name = 'a' }}]\n[[package]]\nname = 'a'\nversion = '1'\nsource = {source}\n{wheels}\n"
+        ),
+    );
+    project.run(&["build", "--offline"])
+}
+
+#[test]
+fn a_lock_names_no_files_from_outside_the_project() {
+    let digest = "0".repeat(64);
+    let wheel = |url: &str| {
+        uv_lock_with(
+            "{ registry = 'https://x' }",
+            &format!("wheels = [{{ url = '{url}', hash = 'sha256:{digest}', filename = 'a-1-py3-none-any.whl' }}]"),
+        )
+    };
+    for run in [
+        wheel("file:///etc/passwd"),
+        wheel("file:////etc/passwd"),
+        wheel("file:///%65tc/passwd"),
+        uv_lock_with("{ path = '/etc/a-1-py3-none-any.whl' }", ""),
+        uv_lock_with("{ directory = '../..' }", ""),
+        uv_lock_with(&format!("{{ git = 'file:///srv/repository#{}' }}", "0".repeat(40)), ""),
+    ] {
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(run.stderr.contains("uv.lock: ") && run.stderr.contains("outside the project"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_build_in_a_hook_of_git_leaves_the_repository_alone() {
+    let project = Project::empty();
+    let git = |folder: &str, args: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=x", "-c", "user.email=x@x"]).args(args).current_dir(project.path(folder));
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    };
+    project.write("dep/x.c", "").write("dep/pyproject.toml", "build-system.build-backend = 'mesonpy'\n");
+    git("dep", &["init", "--quiet"]);
+    git("dep", &["add", "."]);
+    git("dep", &["commit", "--quiet", "-m", "1"]);
+    let commit = git("dep", &["rev-parse", "HEAD"]);
+    git("", &["init", "--quiet"]);
+    git("", &["commit", "--quiet", "--allow-empty", "-m", "1"]);
+    let before = git("", &["symbolic-ref", "HEAD"]);
+    project.write("app.py", APP).write(
+        "pylock.toml",
+        &format!(
+            "lock-version = '1.0'\n[[packages]]\nname = 'a'\nversion = '1'\n\
+             vcs = {{ type = 'git', path = 'dep', commit-id = '{commit}' }}\n"
+        ),
+    );
+    let mut command = project.command(&["build", "--offline"]);
+    let run = Run::of(command.env("GIT_DIR", project.path(".git")), &project.path(""));
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("its build backend compiles"), "{}", run.stderr);
+    assert_eq!(git("", &["symbolic-ref", "HEAD"]), before);
+}
