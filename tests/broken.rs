@@ -359,3 +359,46 @@ fn a_build_in_a_hook_of_git_leaves_the_repository_alone() {
     assert!(run.stderr.contains("its build backend compiles"), "{}", run.stderr);
     assert_eq!(git("", &["symbolic-ref", "HEAD"]), before);
 }
+
+#[test]
+fn one_worker_can_wait_for_an_archive_and_check_it() {
+    let project = Project::empty();
+    project.write("one/app.py", APP).write("one/requirements.txt", "a==1\n");
+    project.write("two/app.py", APP).write("two/requirements.txt", "a==1\n# two\n");
+    project.write(
+        "lambda-pack.toml",
+        "defaults.runtime = 'python3.13'\nfunctions.one.path = 'one'\nfunctions.two.path = 'two'\n",
+    );
+    let tar = "mkdir a-1 && echo x > a-1/x.c && \
+               printf '[build-system]\\nbuild-backend = \"mesonpy\"\\n' > a-1/pyproject.toml && tar czf a-1.tar.gz a-1 && \
+               sha256sum a-1.tar.gz";
+    let made = Command::new("sh").args(["-c", tar]).current_dir(project.path("..")).output().unwrap();
+    let digest = String::from_utf8(made.stdout).unwrap()[..64].to_owned();
+    let item = |download: String| {
+        format!(
+            "{{\"install\":[{{\"download_info\":{download},\"requested\":true,\"metadata\":{{\"name\":\"a\",\"version\":\"1\"}}}}],\"environment\":{{}}}}"
+        )
+    };
+    let url = project.path("..").canonicalize().unwrap().join("a-1.tar.gz");
+    let source = item(format!(
+        "{{\"url\":\"file://{}\",\"archive_info\":{{\"hashes\":{{\"sha256\":\"{digest}\"}}}}}}",
+        url.display()
+    ));
+    let stub = item("{\"url\":\"file:///a-1-py3-none-any.whl\"}".to_owned());
+    // A pip that finds a source only, until a wheel is offered beside the index.
+    let pip = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*--version*) echo 'pip 24.0 from x'; exit;;\n*--no-binary*) echo '{source}'; exit;;\nesac\n\
+         while [ $# -gt 0 ]; do [ \"$1\" = --find-links ] && links=$2; shift; done\n\
+         if ls $links/*.whl >/dev/null 2>&1; then echo '{stub}'; else echo 'ERROR: No matching distribution found for a==1' >&2; exit 1; fi\n"
+    );
+    project.write("../bin/python3", &pip);
+    std::fs::set_permissions(project.path("../bin/python3"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new("timeout");
+    command.args(["60", env!("CARGO_BIN_EXE_cargo-lambda-pack"), "build", "--jobs", "1", "--no-cache"]);
+    let path = format!("{}:/usr/bin:/bin", project.path("../bin").display());
+    command.env("PATH", path).env("LAMBDA_PACK_TODAY", common::TODAY).current_dir(project.path(""));
+    let out = command.output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(3), "{said}");
+    assert!(said.contains("no-compatible-wheel"), "{said}");
+}

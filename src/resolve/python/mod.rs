@@ -156,6 +156,30 @@ fn run(jobs: &[Job], programs: &Programs, project_root: &Path, context: &Context
     answers
 }
 
+/// Does several pieces of work at once, on threads of their own: they wait for tools, for locks, and for archives that the
+/// workers of the pool are to check. On these workers, one that waits could be the one that is waited for.
+fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some((index, item)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
+        {
+            done.push((index, work(item)));
+        }
+        done
+    };
+    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..items.len().min(rayon::current_num_threads())).map(|_| scope.spawn(worker)).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().flat_map(join).collect()
+    });
+    all.sort_by_key(|(index, _)| *index);
+    all.into_iter().map(|(_, result)| result).collect()
+}
+
 /// Takes the plan's archives off `fetched` and makes packages of them.
 fn finish(
     pins: Pins,
