@@ -56,6 +56,10 @@ const SETTINGS_FILES: &[&str] = &[
 ];
 /// Folders nested deeper than this are a loop or an attack.
 const MAX_DEPTH: usize = 128;
+/// More links than this are not followed, and none once so many paths are packed: folders whose links lead to each other
+/// multiply with every round.
+const MAX_FOLLOWED: usize = 10_000;
+const MAX_PATHS: usize = 500_000;
 
 /// Files to bring in from elsewhere in the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +141,9 @@ struct Walker<'a> {
     ignores: Vec<(Gitignore, &'static str)>,
     links: BTreeMap<ArchivePath, (PathBuf, PathBuf)>,
     included: bool,
+    followed: usize,
+    /// `skip` of the options without links in it: the folder may have been reached by another name.
+    real_skip: Vec<PathBuf>,
     out: Walked,
 }
 
@@ -174,6 +181,8 @@ impl<'a> Walker<'a> {
             ignores,
             links: BTreeMap::new(),
             included: false,
+            followed: 0,
+            real_skip: options.skip.iter().filter_map(|skip| fs::canonicalize(skip).ok()).collect(),
             out: Walked::default(),
         })
     }
@@ -267,6 +276,11 @@ impl<'a> Walker<'a> {
         let rule = if self.included { "include" } else { "in the function's folder" };
         self.decide(path.as_str(), true, rule);
         let source = Source::Disk(disk.to_owned());
+        // Opening a named pipe waits for whoever writes to it.
+        if !metadata.is_file() {
+            self.decide(path.as_str(), false, "not a file, folder or link");
+            return false;
+        }
         self.out
             .tree
             .insert(path, Entry::File { executable: is_executable(disk, metadata), size: metadata.len(), source });
@@ -412,6 +426,14 @@ impl<'a> Walker<'a> {
                         self.report(unreadable(disk, "the link leads to a folder that holds it"));
                     } else {
                         self.folder(&real, path.as_str(), 1);
+        self.followed += 1;
+        if self.followed > MAX_FOLLOWED || self.out.tree.len() > MAX_PATHS {
+            if self.followed <= MAX_FOLLOWED + 1 {
+                self.followed = MAX_FOLLOWED + 1;
+                self.report(unreadable(disk, "the folder has more links to other folders than are followed"));
+            }
+            return;
+        }
                     }
                 } else if let Ok(metadata) = fs::metadata(&real) {
                     self.file(&real, path, &metadata);
