@@ -402,3 +402,13 @@ fn one_worker_can_wait_for_an_archive_and_check_it() {
     assert_eq!(out.status.code(), Some(3), "{said}");
     assert!(said.contains("no-compatible-wheel"), "{said}");
 }
+
+#[test]
+fn an_output_folder_that_is_the_functions_own_is_refused() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    let run = project.run(&["build", "--out-dir", "."]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("is the folder of function"), "{}", run.stderr);
+    assert!(!project.path("project.zip").exists());
+}

@@ -1,6 +1,6 @@
 //! Decides what is packed: runtimes, handlers, packages, trees, findings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{Failures, Session, Timings, timed};
@@ -88,6 +88,7 @@ pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
     let mut timings = Timings::default();
     let mut findings = Vec::new();
     let skip = skipped_folders(session);
+    apart(project, session)?;
 
     let mut drafts: Vec<Draft<'_>> =
         project.functions.iter().map(|spec| Draft::new(spec, session, &mut findings)).collect();
@@ -115,6 +116,58 @@ fn skipped_folders(session: Session<'_>) -> Vec<PathBuf> {
 }
 
 /// A function on its way through the stages.
+/// Refuses an output folder that is a function's own: each build would pack what the one before has written.
+fn apart(project: &Project, session: Session<'_>) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let out_dir = real(&session.options.out_dir);
+    match project.functions.iter().find(|f| f.cargo.is_none() && real(&f.path) == out_dir) {
+        None => Ok(()),
+        Some(function) => Err(Error::config(format!(
+            "the output folder `{}` is the folder of function `{}`, which would be packed with it",
+            out_dir.display(),
+            function.name
+        ))
+        .hint("name another with `--out-dir`; one below it is never packed")),
+    }
+}
+
+/// The same finding wherever the project lies: paths in it are told from the project's folder.
+fn portable(mut finding: Finding, root: &Path) -> Finding {
+    let real = root.canonicalize().ok();
+    for folder in [real.as_deref(), Some(root)].into_iter().flatten().filter_map(Path::to_str) {
+        if folder.len() > 1 {
+            finding.message = from_folder(&finding.message, folder);
+            finding.hint = from_folder(&finding.hint, folder);
+            finding.path = finding.path.map(|path| from_folder(&path, folder));
+        }
+    }
+    finding
+}
+
+fn from_folder(text: &str, folder: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(folder) {
+        let (before, found) = rest.split_at(at);
+        let behind = &found[folder.len()..];
+        out.push_str(before);
+        let is_part = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        match behind.chars().next() {
+            Some('/') => rest = &behind[1..],
+            Some(c) if is_part(c) => {
+                out.push_str(folder);
+                rest = behind;
+            }
+            _ => {
+                out.push('.');
+                rest = behind;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
 struct Draft<'a> {
     spec: &'a FunctionSpec,
     runtime: Option<&'static Runtime>,

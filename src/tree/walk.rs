@@ -264,6 +264,13 @@ impl<'a> Walker<'a> {
         }
     }
 
+    fn is_skipped(&self, dir: &Path) -> bool {
+        self.options.skip.iter().any(|skip| skip == dir)
+            || self.real_skip.iter().any(|skip| {
+                skip.file_name() == dir.file_name() && fs::canonicalize(dir).is_ok_and(|real| real == *skip)
+            })
+    }
+
     fn is_really_empty(&self, dir: &Path) -> bool {
         fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
     }
@@ -290,7 +297,7 @@ impl<'a> Walker<'a> {
     /// The rule that drops a path, if one does.
     fn dropped(&self, disk: &Path, path: &ArchivePath, is_dir: bool) -> Option<String> {
         let name = path.file_name();
-        if self.options.skip.iter().any(|skip| skip == disk) {
+        if is_dir && self.is_skipped(disk) {
             return Some("output folder".to_owned());
         }
         if is_dir {
@@ -427,6 +434,14 @@ impl<'a> Walker<'a> {
                     } else {
                         self.folder(&real, path.as_str(), 1);
         self.followed += 1;
+        match fs::canonicalize(disk) {
+            Ok(real) if real.is_dir() && self.is_skipped(&real) => self.decide(path.as_str(), false, "output folder"),
+            Ok(real) if real.starts_with(&self.real_project_root) => {
+                if real.is_dir() {
+                    if disk.starts_with(&real) || parent.canonicalize().is_ok_and(|p| p.starts_with(&real)) {
+                        self.report(unreadable(disk, "the link leads to a folder that holds it"));
+                    } else {
+                        self.folder(&real, path.as_str(), 1);
         if self.followed > MAX_FOLLOWED || self.out.tree.len() > MAX_PATHS {
             if self.followed <= MAX_FOLLOWED + 1 {
                 self.followed = MAX_FOLLOWED + 1;

@@ -240,3 +240,22 @@ fn folders_whose_links_multiply_are_given_up() {
     assert_eq!(walked.findings.iter().filter(|f| f.message.contains("more links")).count(), 1);
     assert!(walked.tree.len() < 2 * MAX_FOLLOWED, "{}", walked.tree.len());
 }
+
+#[test]
+fn the_output_folder_is_known_by_any_name() {
+    let folder = Folder::new(&["fn/app.py", "fn/out/app.zip"]);
+    symlink(folder.path(""), folder.0.path().join("other")).unwrap();
+    symlink("out", folder.path("fn/last")).unwrap();
+    let root = folder.0.path().join("other/fn");
+    let options = Options {
+        root: &root,
+        project_root: root.parent().unwrap(),
+        skip: &[folder.path("fn/out")],
+        exclude: &[],
+        include: &[],
+        replaced: &[],
+        filter: None,
+        only_include: false,
+    };
+    assert_eq!(shown(&walk(&options).unwrap()), ["app.py"]);
+}
