@@ -412,3 +412,14 @@ fn an_output_folder_that_is_the_functions_own_is_refused() {
     assert!(run.stderr.contains("is the folder of function"), "{}", run.stderr);
     assert!(!project.path("project.zip").exists());
 }
+
+#[test]
+fn a_manifest_never_speaks_of_other_zips() {
+    let project = Project::empty();
+    project.write("app.py", APP).build::<&str>(&[]);
+    std::fs::remove_file(project.out("project.zip")).unwrap();
+    std::fs::create_dir(project.out("project.zip")).unwrap();
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert_eq!(left(&project), ["project.zip"]);
+}
