@@ -132,9 +132,7 @@ fn what_cannot_be_read_is_named() {
     assert_eq!(run.code, 3, "{}", run.transcript());
     for path in ["locked", "secret.txt"] {
         assert!(
-            run.stderr.contains(&format!(
-                "error[path-unreadable] project: [PROJECT]/{path}: cannot be read: Permission denied"
-            )),
+            run.stderr.contains(&format!("error[path-unreadable] project: {path}: cannot be read: Permission denied")),
             "{}",
             run.stderr
         );
@@ -422,4 +420,21 @@ fn a_manifest_never_speaks_of_other_zips() {
     let run = project.run(&["build"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
     assert_eq!(left(&project), ["project.zip"]);
+}
+
+#[test]
+fn findings_do_not_tell_where_the_project_lies() {
+    let manifest = |project: &Project| {
+        project.write("app.py", APP).write("other/x", "");
+        std::os::unix::fs::symlink("/etc/hostname", project.path("out-of-it")).unwrap();
+        std::os::unix::fs::symlink("..", project.path("other/loop")).unwrap();
+        let run = project.run(&["build", "--format", "json"]);
+        assert_eq!(run.code, 3, "{}", run.stderr);
+        let mut json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        json["timings_ms"].take();
+        json
+    };
+    let first = manifest(&Project::empty());
+    assert_eq!(first, manifest(&Project::empty()));
+    assert_eq!(first["findings"].as_array().unwrap().len(), 2, "{first:#}");
 }

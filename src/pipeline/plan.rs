@@ -107,6 +107,7 @@ pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
         if failures.is_empty() { Ok(functions) } else { Err(Failures(failures)) }
     })?;
     timings.total = start.elapsed();
+    let findings = findings.into_iter().map(|finding| portable(finding, &project.root)).collect();
     Ok(Plan { functions, findings: project.checks.apply(findings), timings })
 }
 
@@ -115,7 +116,6 @@ fn skipped_folders(session: Session<'_>) -> Vec<PathBuf> {
     vec![session.options.out_dir.clone(), Store::root(session.store).to_owned()]
 }
 
-/// A function on its way through the stages.
 /// Refuses an output folder that is a function's own: each build would pack what the one before has written.
 fn apart(project: &Project, session: Session<'_>) -> Result<()> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -168,6 +168,7 @@ fn from_folder(text: &str, folder: &str) -> String {
     out
 }
 
+/// A function on its way through the stages.
 struct Draft<'a> {
     spec: &'a FunctionSpec,
     runtime: Option<&'static Runtime>,
@@ -345,4 +346,21 @@ fn resolve_all(
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_told_from_the_projects_folder() {
+        for (text, told) in [
+            ("`/p/a/services/x.py` is bad", "`services/x.py` is bad"),
+            ("in `/p/a`, or /p/a", "in `.`, or ."),
+            ("/p/ab /p/a-c/x", "/p/ab /p/a-c/x"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(from_folder(text, "/p/a"), told);
+        }
+    }
 }

@@ -276,6 +276,11 @@ impl<'a> Walker<'a> {
     }
 
     fn file(&mut self, disk: &Path, path: ArchivePath, metadata: &fs::Metadata) -> bool {
+        // Opening a named pipe waits for whoever writes to it.
+        if !metadata.is_file() {
+            self.decide(path.as_str(), false, "not a file, folder or link");
+            return false;
+        }
         if let Err(error) = fs::File::open(disk) {
             self.report(unreadable(disk, &error.to_string()));
             return false;
@@ -283,11 +288,6 @@ impl<'a> Walker<'a> {
         let rule = if self.included { "include" } else { "in the function's folder" };
         self.decide(path.as_str(), true, rule);
         let source = Source::Disk(disk.to_owned());
-        // Opening a named pipe waits for whoever writes to it.
-        if !metadata.is_file() {
-            self.decide(path.as_str(), false, "not a file, folder or link");
-            return false;
-        }
         self.out
             .tree
             .insert(path, Entry::File { executable: is_executable(disk, metadata), size: metadata.len(), source });
@@ -426,14 +426,14 @@ impl<'a> Walker<'a> {
                 return;
             }
         }
-        match fs::canonicalize(disk) {
-            Ok(real) if real.starts_with(&self.real_project_root) => {
-                if real.is_dir() {
-                    if disk.starts_with(&real) || parent.canonicalize().is_ok_and(|p| p.starts_with(&real)) {
-                        self.report(unreadable(disk, "the link leads to a folder that holds it"));
-                    } else {
-                        self.folder(&real, path.as_str(), 1);
         self.followed += 1;
+        if self.followed > MAX_FOLLOWED || self.out.tree.len() > MAX_PATHS {
+            if self.followed <= MAX_FOLLOWED + 1 {
+                self.followed = MAX_FOLLOWED + 1;
+                self.report(unreadable(disk, "the folder has more links to other folders than are followed"));
+            }
+            return;
+        }
         match fs::canonicalize(disk) {
             Ok(real) if real.is_dir() && self.is_skipped(&real) => self.decide(path.as_str(), false, "output folder"),
             Ok(real) if real.starts_with(&self.real_project_root) => {
@@ -442,13 +442,6 @@ impl<'a> Walker<'a> {
                         self.report(unreadable(disk, "the link leads to a folder that holds it"));
                     } else {
                         self.folder(&real, path.as_str(), 1);
-        if self.followed > MAX_FOLLOWED || self.out.tree.len() > MAX_PATHS {
-            if self.followed <= MAX_FOLLOWED + 1 {
-                self.followed = MAX_FOLLOWED + 1;
-                self.report(unreadable(disk, "the folder has more links to other folders than are followed"));
-            }
-            return;
-        }
                     }
                 } else if let Ok(metadata) = fs::metadata(&real) {
                     self.file(&real, path, &metadata);
@@ -458,10 +451,10 @@ impl<'a> Walker<'a> {
                 self.decide(path.as_str(), true, "link into Lambda's file system");
                 self.out.tree.insert(path, Entry::Symlink { target: text.to_owned() });
             }
-            Ok(real) => self.report(
+            Ok(_) => self.report(
                 Finding::new(
                     Rule::SymlinkEscapes,
-                    format!("the link leads to `{}`, outside the project `{}`; on Lambda it would lead to nothing", real.display(), self.options.project_root.display()),
+                    format!("the link leads to `{text}`, outside the project; on Lambda it would lead to nothing"),
                     "copy the file into the project, or leave the link out with a pattern in `.lambdaignore`",
                 )
                 .path(path.as_str()),
