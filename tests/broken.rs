@@ -438,3 +438,12 @@ fn findings_do_not_tell_where_the_project_lies() {
     assert_eq!(first, manifest(&Project::empty()));
     assert_eq!(first["findings"].as_array().unwrap().len(), 2, "{first:#}");
 }
+
+#[test]
+fn a_full_standard_output_is_a_failure() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = project.command(&["build", "--format", "json"]).stdout(full).stderr(Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
