@@ -52,7 +52,8 @@ struct Inner {
 
 impl Error {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), position: None, cause: None, hints: Vec::new() }))
+        let message = crate::process::redact(&message.into());
+        Self(Box::new(Inner { kind, message, position: None, cause: None, hints: Vec::new() }))
     }
 
     /// The command line, the config or a manifest is wrong.
@@ -135,3 +136,14 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_masked_wherever_they_stand() {
+        let error = Error::config("`https://u:p@h/x` is no requirement").because("see https://u:p@h");
+        assert_eq!(error.to_string(), "`https://***@h/x` is no requirement: see https://***@h");
+    }
+}

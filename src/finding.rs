@@ -133,7 +133,7 @@ impl Finding {
             level: rule.default_level(),
             function: None,
             path: None,
-            message: message.into(),
+            message: crate::process::redact(&message.into()),
             hint: hint.into(),
         }
     }

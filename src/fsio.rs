@@ -12,6 +12,10 @@ pub const PARTIAL_SUFFIX: &str = ".partial";
 
 /// Reads a whole file, refusing more than `limit` bytes before memory is taken.
 pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    // Before it is opened: opening a named pipe waits for whoever writes to it.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Error::failed(format!("Failed to read `{}`: it is not a file", path.display())));
+    }
     let file = File::open(path).map_err(|e| Error::io("read", path, &e))?;
     let length = file.metadata().map_err(|e| Error::io("read", path, &e))?.len();
     if length > limit {
@@ -185,6 +189,7 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path().join("sub")).unwrap().count(), 0);
         write_atomic(&target, b"whole").unwrap();
         assert_eq!(read_bounded(&target, 5).unwrap(), b"whole");
+        assert!(read_bounded(dir.path(), 4).unwrap_err().to_string().contains("not a file"));
         assert!(read_bounded(&target, 4).unwrap_err().to_string().contains("at most 4"));
     }
 

@@ -218,7 +218,7 @@ pub fn redact(text: &str) -> String {
     while let Some(start) = rest.find("://") {
         let (before, after) = rest.split_at(start + 3);
         out.push_str(before);
-        let authority = after.find(|c: char| c.is_whitespace() || "/?#\"'<>`".contains(c)).unwrap_or(after.len());
+        let authority = after.find(|c: char| c.is_whitespace() || "/?#\"<>`".contains(c)).unwrap_or(after.len());
         match after[..authority].rfind('@') {
             Some(at) => {
                 out.push_str("***");
@@ -263,6 +263,7 @@ mod tests {
     fn credentials_are_masked() {
         assert_eq!(redact("get https://u:p@h/x?y=http://t@h2 end"), "get https://***@h/x?y=http://***@h2 end");
         assert_eq!(redact("https://h/a@b"), "https://h/a@b");
+        assert_eq!(redact("'https://u:it's@h/x'"), "'https://***@h/x'");
     }
 
     #[test]

@@ -281,3 +281,163 @@ fn a_function_that_is_too_large_names_what_takes_the_most() {
     assert_eq!(left(&project), ["manifest.json"]);
     assert!(manifest["functions"][0]["unzipped_total_bytes"].as_u64().unwrap() > 262_144_000);
 }
+
+/// A lock that names what is not in the project.
+fn uv_lock_with(source: &str, wheels: &str) -> Run {
+    let project = Project::empty();
+    project
+        .write("app.py", APP)
+        .write("pyproject.toml", "[project]\nname = 'f'\nversion = '1'\ndependencies = ['a']\n");
+    project.write(
+        "uv.lock",
+        &format!(
+            "version = 1\n[[package]]\nname = 'f'\nversion = '1'\nsource = {{ virtual = '.' }}\ndependencies = [{{ name = 'a' }}]\n\
+             [package.metadata]\nrequires-dist = [{{ name = 'a' }}]\n[[package]]\nname = 'a'\nversion = '1'\nsource = {source}\n{wheels}\n"
+        ),
+    );
+    project.run(&["build", "--offline"])
+}
+
+#[test]
+fn a_lock_names_no_files_from_outside_the_project() {
+    let digest = "0".repeat(64);
+    let wheel = |url: &str| {
+        uv_lock_with(
+            "{ registry = 'https://x' }",
+            &format!("wheels = [{{ url = '{url}', hash = 'sha256:{digest}', filename = 'a-1-py3-none-any.whl' }}]"),
+        )
+    };
+    for run in [
+        wheel("file:///etc/passwd"),
+        wheel("file:////etc/passwd"),
+        wheel("file:///%65tc/passwd"),
+        uv_lock_with("{ path = '/etc/a-1-py3-none-any.whl' }", ""),
+        uv_lock_with("{ directory = '../..' }", ""),
+        uv_lock_with(&format!("{{ git = 'file:///srv/repository#{}' }}", "0".repeat(40)), ""),
+    ] {
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(run.stderr.contains("uv.lock: ") && run.stderr.contains("outside the project"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_build_in_a_hook_of_git_leaves_the_repository_alone() {
+    let project = Project::empty();
+    let git = |folder: &str, args: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=x", "-c", "user.email=x@x"]).args(args).current_dir(project.path(folder));
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    };
+    project.write("dep/x.c", "").write("dep/pyproject.toml", "build-system.build-backend = 'mesonpy'\n");
+    git("dep", &["init", "--quiet"]);
+    git("dep", &["add", "."]);
+    git("dep", &["commit", "--quiet", "-m", "1"]);
+    let commit = git("dep", &["rev-parse", "HEAD"]);
+    git("", &["init", "--quiet"]);
+    git("", &["commit", "--quiet", "--allow-empty", "-m", "1"]);
+    let before = git("", &["symbolic-ref", "HEAD"]);
+    project.write("app.py", APP).write(
+        "pylock.toml",
+        &format!(
+            "lock-version = '1.0'\n[[packages]]\nname = 'a'\nversion = '1'\n\
+             vcs = {{ type = 'git', path = 'dep', commit-id = '{commit}' }}\n"
+        ),
+    );
+    let mut command = project.command(&["build", "--offline"]);
+    let run = Run::of(command.env("GIT_DIR", project.path(".git")), &project.path(""));
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("its build backend compiles"), "{}", run.stderr);
+    assert_eq!(git("", &["symbolic-ref", "HEAD"]), before);
+}
+
+#[test]
+fn one_worker_can_wait_for_an_archive_and_check_it() {
+    let project = Project::empty();
+    project.write("one/app.py", APP).write("one/requirements.txt", "a==1\n");
+    project.write("two/app.py", APP).write("two/requirements.txt", "a==1\n# two\n");
+    project.write(
+        "lambda-pack.toml",
+        "defaults.runtime = 'python3.13'\nfunctions.one.path = 'one'\nfunctions.two.path = 'two'\n",
+    );
+    let tar = "mkdir a-1 && echo x > a-1/x.c && \
+               printf '[build-system]\\nbuild-backend = \"mesonpy\"\\n' > a-1/pyproject.toml && tar czf a-1.tar.gz a-1 && \
+               sha256sum a-1.tar.gz";
+    let made = Command::new("sh").args(["-c", tar]).current_dir(project.path("..")).output().unwrap();
+    let digest = String::from_utf8(made.stdout).unwrap()[..64].to_owned();
+    let item = |download: String| {
+        format!(
+            "{{\"install\":[{{\"download_info\":{download},\"requested\":true,\"metadata\":{{\"name\":\"a\",\"version\":\"1\"}}}}],\"environment\":{{}}}}"
+        )
+    };
+    let url = project.path("..").canonicalize().unwrap().join("a-1.tar.gz");
+    let source = item(format!(
+        "{{\"url\":\"file://{}\",\"archive_info\":{{\"hashes\":{{\"sha256\":\"{digest}\"}}}}}}",
+        url.display()
+    ));
+    let stub = item("{\"url\":\"file:///a-1-py3-none-any.whl\"}".to_owned());
+    // A pip that finds a source only, until a wheel is offered beside the index.
+    let pip = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*--version*) echo 'pip 24.0 from x'; exit;;\n*--no-binary*) echo '{source}'; exit;;\nesac\n\
+         while [ $# -gt 0 ]; do [ \"$1\" = --find-links ] && links=$2; shift; done\n\
+         if ls $links/*.whl >/dev/null 2>&1; then echo '{stub}'; else echo 'ERROR: No matching distribution found for a==1' >&2; exit 1; fi\n"
+    );
+    project.write("../bin/python3", &pip);
+    std::fs::set_permissions(project.path("../bin/python3"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new("timeout");
+    command.args(["60", env!("CARGO_BIN_EXE_cargo-lambda-pack"), "build", "--jobs", "1", "--no-cache"]);
+    let path = format!("{}:/usr/bin:/bin", project.path("../bin").display());
+    command.env("PATH", path).env("LAMBDA_PACK_TODAY", common::TODAY).current_dir(project.path(""));
+    let out = command.output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(3), "{said}");
+    assert!(said.contains("no-compatible-wheel"), "{said}");
+}
+
+#[test]
+fn an_output_folder_that_is_the_functions_own_is_refused() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    let run = project.run(&["build", "--out-dir", "."]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("is the folder of function"), "{}", run.stderr);
+    assert!(!project.path("project.zip").exists());
+}
+
+#[test]
+fn a_manifest_never_speaks_of_other_zips() {
+    let project = Project::empty();
+    project.write("app.py", APP).build::<&str>(&[]);
+    std::fs::remove_file(project.out("project.zip")).unwrap();
+    std::fs::create_dir(project.out("project.zip")).unwrap();
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert_eq!(left(&project), ["project.zip"]);
+}
+
+#[test]
+fn findings_do_not_tell_where_the_project_lies() {
+    let manifest = |project: &Project| {
+        project.write("app.py", APP).write("other/x", "");
+        std::os::unix::fs::symlink("/etc/hostname", project.path("out-of-it")).unwrap();
+        std::os::unix::fs::symlink("..", project.path("other/loop")).unwrap();
+        let run = project.run(&["build", "--format", "json"]);
+        assert_eq!(run.code, 3, "{}", run.stderr);
+        let mut json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        json["timings_ms"].take();
+        json
+    };
+    let first = manifest(&Project::empty());
+    assert_eq!(first, manifest(&Project::empty()));
+    assert_eq!(first["findings"].as_array().unwrap().len(), 2, "{first:#}");
+}
+
+#[test]
+fn a_full_standard_output_is_a_failure() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = project.command(&["build", "--format", "json"]).stdout(full).stderr(Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}

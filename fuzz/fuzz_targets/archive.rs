@@ -27,5 +27,5 @@ fuzz_target!(|data: &[u8]| {
             assert!(member.path.as_str().split('/').all(|part| part != ".."));
         }
     }
-    let _ = store.adopt_built(&file, "thing");
+    let _ = store.adopt_built(&file, "thing", None);
 });

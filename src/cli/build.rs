@@ -34,7 +34,7 @@ fn build_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
     with_session(args, |project, session| {
         let (plan, manifest) = pipeline::build(project, session)?;
         match args.format {
-            Format::Json => print::stdout(&manifest.to_json()),
+            Format::Json => print::stdout(&manifest.to_json())?,
             Format::Text if args.output.quiet => {}
             Format::Text => print::stdout(&summary::build(
                 project,
@@ -42,7 +42,7 @@ fn build_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
                 &manifest,
                 &session.options.out_dir,
                 Style::stdout(args.output),
-            )),
+            ))?,
         }
         print::findings(&plan.findings, args.output);
         Ok(plan.findings)
@@ -53,9 +53,9 @@ fn plan_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
     with_session(args, |project, session| {
         let plan = pipeline::plan(project, session)?;
         match args.format {
-            Format::Json => print::stdout(&Manifest::of_plan(&plan).to_json()),
+            Format::Json => print::stdout(&Manifest::of_plan(&plan).to_json())?,
             Format::Text => {
-                print::stdout(&summary::plan(project, &plan, args.output.verbose > 0, Style::stdout(args.output)));
+                print::stdout(&summary::plan(project, &plan, args.output.verbose > 0, Style::stdout(args.output)))?;
             }
         }
         print::findings(&plan.findings, args.output);

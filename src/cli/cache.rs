@@ -17,10 +17,10 @@ pub(super) fn run(command: CacheCommand) -> Exit {
     };
     let store = Store::new(&root);
     match command {
-        CacheCommand::Dir => print::stdout(&format!("{}\n", root.display())),
+        CacheCommand::Dir => return super::printed(&format!("{}\n", root.display())),
         CacheCommand::Size { output } => {
             let (size, files) = store.size();
-            print::stdout(&format!("{size}\n"));
+            let printed = super::printed(&format!("{size}\n"));
             if !output.quiet {
                 print::stderr(&format!(
                     "{} in {}\n",
@@ -28,6 +28,7 @@ pub(super) fn run(command: CacheCommand) -> Exit {
                     count(usize::try_from(files).unwrap_or(usize::MAX), "file")
                 ));
             }
+            return printed;
         }
         CacheCommand::Prune { days, output } => {
             let (size, files) = store.prune(Duration::from_secs(u64::from(days) * 86_400));

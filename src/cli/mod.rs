@@ -12,7 +12,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use args::{Cli, Command};
+use args::{Cli, Command, OutputArgs};
 
 /// Exit codes, as documented in the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +53,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     }
 }
 
+/// Prints data, and gives the exit code.
+fn printed(text: &str) -> Exit {
+    match print::stdout(text) {
+        Ok(()) => Exit::Done,
+        Err(error) => print::failures(&error.into(), OutputArgs { quiet: false, verbose: 0, color: args::Color::Auto }),
+    }
+}
+
 fn completions(shell: clap_complete::Shell) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command().bin_name("cargo-lambda-pack"), "cargo-lambda-pack", &mut script);
-    print::stdout(&String::from_utf8_lossy(&script));
-    Exit::Done
+    printed(&String::from_utf8_lossy(&script))
 }
 
 #[cfg(test)]

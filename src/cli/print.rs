@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Exit;
 use super::args::{Color, OutputArgs};
-use crate::error::Kind;
+use crate::error::{Error, Kind, Result};
 use crate::finding::{Finding, Level};
 use crate::fsio;
 use crate::pipeline::Failures;
@@ -83,9 +83,14 @@ impl<T: IsTerminal> IsTerminalStream for T {
 }
 
 /// Writes data to stdout. Whoever closed the pipe has read enough.
-pub(super) fn stdout(text: &str) {
+pub(super) fn stdout(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::failed("Failed to write to the standard output").because(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes words to stderr.

@@ -247,6 +247,18 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_folder_stands_before_files_whose_names_go_on_where_its_ends() {
+        let mut tree = Tree::new();
+        tree.insert(path("data"), Entry::Directory);
+        tree.insert(path("data.json"), Entry::bytes(b"{}".as_slice(), false));
+        tree.insert(path("data-old"), Entry::Directory);
+        let (bytes, _) = packed(&tree, 1);
+        let reader = ::zip::ZipArchive::new(io::Cursor::new(&bytes)).unwrap();
+        let names: Vec<_> = (0..3).map(|i| reader.name_for_index(i).unwrap().unwrap().into_owned()).collect();
+        assert_eq!(names, ["data/", "data-old/", "data.json"]);
+    }
+
+    #[test]
     fn an_unreadable_file_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let gone = Entry::File { executable: false, size: 1, source: Source::Disk(dir.path().join("gone")) };

@@ -40,6 +40,14 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<(Plan, Manifest)
         files.extend(file);
         artifacts.push(artifact);
     }
+    // A manifest that is there speaks of zips that are about to be replaced.
+    let manifest_path = out_dir.join(MANIFEST);
+    match fs::remove_file(&manifest_path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("replace", &manifest_path, &error).into());
+        }
+        _ => {}
+    }
     for file in files {
         file.commit()?;
     }
@@ -50,7 +58,7 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<(Plan, Manifest)
     }
     plan.timings.total = start.elapsed();
     let manifest = Manifest::new(&plan, &artifacts);
-    fsio::write_atomic(&out_dir.join(MANIFEST), manifest.to_json().as_bytes())?;
+    fsio::write_atomic(&manifest_path, manifest.to_json().as_bytes())?;
     Ok((plan, manifest))
 }
 

@@ -55,7 +55,7 @@ pub struct ManifestFunction {
     /// How it gets to Lambda; absent without an artifact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,
-    /// What decided the packages.
+    /// The file that decided the packages.
     pub resolved_by: String,
     /// Packages in the order of their names.
     pub packages: Vec<ManifestPackage>,
@@ -178,7 +178,8 @@ fn describe(function: &PlannedFunction) -> ManifestFunction {
         layers: Vec::new(),
         unzipped_total_bytes: function.tree.bytes(),
         upload: None,
-        resolved_by: function.resolved_by.clone(),
+        // Without the tool and its version, which are this machine's.
+        resolved_by: function.resolved_by.split(" (").next().unwrap_or_default().to_owned(),
         packages,
     }
 }

@@ -1,6 +1,6 @@
 //! Decides what is packed: runtimes, handlers, packages, trees, findings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{Failures, Session, Timings, timed};
@@ -88,7 +88,7 @@ pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
     let mut timings = Timings::default();
     let mut findings = Vec::new();
     let skip = skipped_folders(session);
-    refuse_own_output(project, session)?;
+    apart(project, session)?;
 
     let mut drafts: Vec<Draft<'_>> =
         project.functions.iter().map(|spec| Draft::new(spec, session, &mut findings)).collect();
@@ -107,24 +107,65 @@ pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
         if failures.is_empty() { Ok(functions) } else { Err(Failures(failures)) }
     })?;
     timings.total = start.elapsed();
+    let findings = findings.into_iter().map(|finding| portable(finding, &project.root)).collect();
     Ok(Plan { functions, findings: project.checks.apply(findings), timings })
-}
-
-/// A function whose folder is the output folder would be packed with what was packed before, and lose its own
-/// `manifest.json`.
-fn refuse_own_output(project: &Project, session: Session<'_>) -> Result<(), Failures> {
-    let out_dir = &session.options.out_dir;
-    let mixed = project.functions.iter().find(|spec| spec.path == *out_dir && spec.cargo.is_none());
-    mixed.map_or(Ok(()), |spec| {
-        Err(Error::config(format!("function `{}`: the output folder is its own folder", spec.name))
-            .hint("choose another with `--out-dir`; one below the function's folder is not packed")
-            .into())
-    })
 }
 
 /// Folders that are never part of a package.
 fn skipped_folders(session: Session<'_>) -> Vec<PathBuf> {
     vec![session.options.out_dir.clone(), Store::root(session.store).to_owned()]
+}
+
+/// Refuses an output folder that is a function's own: each build would pack what the one before has written.
+fn apart(project: &Project, session: Session<'_>) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let out_dir = real(&session.options.out_dir);
+    match project.functions.iter().find(|f| f.cargo.is_none() && real(&f.path) == out_dir) {
+        None => Ok(()),
+        Some(function) => Err(Error::config(format!(
+            "the output folder `{}` is the folder of function `{}`, which would be packed with it",
+            out_dir.display(),
+            function.name
+        ))
+        .hint("name another with `--out-dir`; one below it is never packed")),
+    }
+}
+
+/// The same finding wherever the project lies: paths in it are told from the project's folder.
+fn portable(mut finding: Finding, root: &Path) -> Finding {
+    let real = root.canonicalize().ok();
+    for folder in [real.as_deref(), Some(root)].into_iter().flatten().filter_map(Path::to_str) {
+        if folder.len() > 1 {
+            finding.message = from_folder(&finding.message, folder);
+            finding.hint = from_folder(&finding.hint, folder);
+            finding.path = finding.path.map(|path| from_folder(&path, folder));
+        }
+    }
+    finding
+}
+
+fn from_folder(text: &str, folder: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(folder) {
+        let (before, found) = rest.split_at(at);
+        let behind = &found[folder.len()..];
+        out.push_str(before);
+        let is_part = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        match behind.chars().next() {
+            Some('/') => rest = &behind[1..],
+            Some(c) if is_part(c) => {
+                out.push_str(folder);
+                rest = behind;
+            }
+            _ => {
+                out.push('.');
+                rest = behind;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// A function on its way through the stages.
@@ -314,4 +355,21 @@ fn resolve_all(
     }
     failures.extend(failed.into_iter().map(|(names, error)| error.context(named(&names))));
     if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_told_from_the_projects_folder() {
+        for (text, told) in [
+            ("`/p/a/services/x.py` is bad", "`services/x.py` is bad"),
+            ("in `/p/a`, or /p/a", "in `.`, or ."),
+            ("/p/ab /p/a-c/x", "/p/ab /p/a-c/x"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(from_folder(text, "/p/a"), told);
+        }
+    }
 }

@@ -9,9 +9,11 @@ use crate::pack::zip::Method;
 use crate::tree::ArchivePath;
 
 /// Archives with more members than this are refused.
-const MAX_MEMBERS: usize = 500_000;
+pub(super) const MAX_MEMBERS: usize = 500_000;
 /// Archives that unpack to more than this are refused.
 pub(super) const MAX_UNPACKED: u64 = 4 << 30;
+/// Members larger than this are not read into memory; twice what Lambda takes, as of files on disk.
+const MAX_READ: u64 = crate::lambda::UNZIPPED_LIMIT * 2;
 
 /// One file in an archive.
 #[derive(Debug, Clone)]
@@ -175,6 +177,9 @@ impl Archive {
     /// A member's unpacked bytes.
     pub fn read(&self, index: usize) -> Result<Vec<u8>> {
         let member = &self.members[index];
+        if member.size > MAX_READ {
+            return Err(self.damaged(member, &format!("it has {} bytes; at most {MAX_READ} are read", member.size)));
+        }
         let mut bytes = Vec::new();
         self.reader(index)
             .and_then(|reader| reader.take(member.size + 1).read_to_end(&mut bytes))

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -274,7 +275,9 @@ fn build_agent() -> Result<ureq::Agent, String> {
 fn take_credentials(url: &str) -> (String, Option<String>) {
     use base64::Engine as _;
     let Some((scheme, rest)) = url.split_once("://") else { return (url.to_owned(), None) };
-    let end = rest.find('/').unwrap_or(rest.len());
+    // An authority ends at a query, too: behind it, an `@` is not what comes after a password, but what an attacker wrote
+    // to have the credentials of the host before it sent to the one behind it.
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let Some(at) = rest[..end].rfind('@') else { return (url.to_owned(), None) };
     let (user, password) = rest[..at].split_once(':').unwrap_or((&rest[..at], ""));
     let pair = format!("{}:{}", percent_decode(user), percent_decode(password));
@@ -282,7 +285,13 @@ fn take_credentials(url: &str) -> (String, Option<String>) {
     (format!("{scheme}://{}", &rest[at + 1..]), Some(basic))
 }
 
-fn percent_decode(text: &str) -> String {
+/// The `file:` URL of a path, as [`Fetcher`] reads it: `%` starts an escape there.
+pub fn file_url(path: &Path) -> String {
+    format!("file://{}", path.to_string_lossy().replace('%', "%25"))
+}
+
+/// Text with its `%XX` replaced by what they stand for.
+pub(crate) fn percent_decode(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let bytes = text.as_bytes();
     let mut i = 0;
@@ -303,6 +312,8 @@ mod tests {
     fn credentials_leave_the_url() {
         let (url, basic) = take_credentials("https://me:p%40ss@host/x@y");
         assert_eq!((url.as_str(), basic.as_deref()), ("https://host/x@y", Some("Basic bWU6cEBzcw==")));
-        assert_eq!(take_credentials("https://host/a@b").1, None);
+        for url in ["https://host/a@b", "https://host?@other/a", "https://host#@other/a", "https://host\\@other/a"] {
+            assert_eq!(take_credentials(url), (url.to_owned(), None));
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! A wheel is a zip already and is kept as it is. A tarball, and a wheel that was built here, is written anew as a zip of
 //! ours: its files are deflated once, in a fixed order and with fixed headers, and every later pack copies them.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::archive::{Archive, MAX_UNPACKED};
+use super::archive::{Archive, MAX_MEMBERS, MAX_UNPACKED};
 use crate::error::{Error, Result};
 use crate::pack::deflate::deflate;
 use crate::pack::zip::{Header, Method, ZipWriter};
@@ -19,6 +20,24 @@ use crate::tree::ArchivePath;
 /// A tarball that unpacks to more than this is refused: it is held in memory while it is written anew.
 const MAX_TARBALL: u64 = 1 << 30;
 
+/// What may stand between the bytes of two entries: headers, among them long names, which are read into memory whole.
+const MAX_HEADERS: u64 = 1 << 20;
+
+/// Refuses to read more than is allowed at the time.
+struct Allowance<'a, R> {
+    inner: R,
+    left: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Allowance<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let left = self.left.get().checked_sub(read as u64);
+        self.left.set(left.ok_or_else(|| std::io::Error::other("its headers are larger than any that are needed"))?);
+        Ok(read)
+    }
+}
+
 type Files = BTreeMap<ArchivePath, (bool, Vec<u8>)>;
 
 /// Reads a gzipped tarball as npm does: the first component of every path is dropped, whatever it is called; links and
@@ -26,11 +45,20 @@ type Files = BTreeMap<ArchivePath, (bool, Vec<u8>)>;
 pub(super) fn tarball_to_zip(tarball: &mut File, label: &str, out: &mut dyn Write) -> Result<()> {
     let bad = |what: String| Error::failed(format!("the tarball of {label} cannot be used: {what}"));
     tarball.seek(SeekFrom::Start(0)).map_err(|e| bad(e.to_string()))?;
-    let mut archive = tar::Archive::new(flate2::bufread::GzDecoder::new(BufReader::new(tarball)));
+    let allowed = Cell::new(MAX_HEADERS);
+    let inflated = flate2::bufread::GzDecoder::new(BufReader::new(tarball));
+    let mut archive = tar::Archive::new(Allowance { inner: inflated, left: &allowed });
     let mut files = Files::new();
     let mut left = MAX_TARBALL;
-    for entry in archive.entries().map_err(|e| bad(e.to_string()))? {
+    for (count, entry) in archive.entries().map_err(|e| bad(e.to_string()))?.enumerate() {
         let mut entry = entry.map_err(|e| bad(e.to_string()))?;
+        if count >= MAX_MEMBERS {
+            return Err(bad(format!("it has more than {MAX_MEMBERS} members")));
+        }
+        // Bytes of what is left out count, too: they are inflated to be skipped.
+        let size = entry.size();
+        left = left.checked_sub(size).ok_or_else(|| bad(format!("it unpacks to more than {MAX_TARBALL} bytes")))?;
+        allowed.set(size + MAX_HEADERS);
         if !matches!(entry.header().entry_type(), tar::EntryType::Regular | tar::EntryType::Continuous) {
             continue;
         }
@@ -39,8 +67,6 @@ pub(super) fn tarball_to_zip(tarball: &mut File, label: &str, out: &mut dyn Writ
         let path = ArchivePath::new(&name).map_err(|problem| bad(format!("the name {name:?} {problem}")))?;
         let Some((_, below)) = path.as_str().split_once('/') else { continue };
         let path = ArchivePath::new(below).map_err(|problem| bad(format!("the name {name:?} {problem}")))?;
-        let size = entry.size();
-        left = left.checked_sub(size).ok_or_else(|| bad(format!("it unpacks to more than {MAX_TARBALL} bytes")))?;
         let executable = entry.header().mode().unwrap_or(0) & 0o100 != 0;
         let mut bytes = Vec::with_capacity(usize::try_from(size.min(1 << 20)).unwrap_or(0));
         entry.read_to_end(&mut bytes).map_err(|e| bad(e.to_string()))?;

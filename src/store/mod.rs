@@ -26,13 +26,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use archive::{Archive, Member};
 pub use digest::{Algorithm, Digest, Hasher, encode_hex, sha256};
-pub use fetch::{Fetcher, Remote};
+pub(crate) use fetch::percent_decode;
+pub use fetch::{Fetcher, Remote, file_url};
 
 use crate::error::{Error, Result};
 use crate::fsio::{self, AtomicFile};
 pub use crate::pack::zip::Method;
 
 const ARCHIVES: &str = "archives-v1";
+/// What the names of buckets of all versions start with.
+const BUCKETS: &str = "archives-v";
 
 /// What an archive is, which decides what becomes of it in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -163,13 +166,25 @@ impl Store {
         Ok(self.keep_open(slot, archive))
     }
 
-    /// Takes a wheel in that was built here (or lies in a folder of the project), written anew.
-    pub fn adopt_built(&self, wheel: &Path, label: &str) -> Result<Arc<Archive>> {
+    /// Takes a wheel in that was built here (or lies in a folder of the project), written anew. With `expected`, its bytes
+    /// must have that digest.
+    pub fn adopt_built(&self, wheel: &Path, label: &str, expected: Option<&Digest>) -> Result<Arc<Archive>> {
         if !ingest::looks_like_zip(wheel) {
             return Err(Error::failed(format!("`{}` is no zip file", wheel.display())));
         }
-        let mut file = File::open(wheel).map_err(|e| Error::io("read", wheel, &e))?;
-        let digest = hash_file(&mut file, Algorithm::Sha256).map_err(|e| Error::io("read", wheel, &e))?;
+        let read = |e: std::io::Error| Error::io("read", wheel, &e);
+        let mut file = File::open(wheel).map_err(read)?;
+        if let Some(expected) = expected {
+            let actual = hash_file(&mut file, expected.algorithm()).map_err(read)?;
+            if actual != *expected {
+                let shown = wheel.display();
+                return Err(Error::failed(format!(
+                    "{label} does not have the digest that its lock names: expected {expected}, got {actual} (`{shown}`)"
+                ))
+                .hint("lock again if the wheel was built anew; do not pack it before you know why it differs"));
+            }
+        }
+        let digest = hash_file(&mut file, Algorithm::Sha256).map_err(read)?;
         if let Some(archive) = self.archive(Form::Built, &digest)? {
             return Ok(archive);
         }
@@ -177,6 +192,11 @@ impl Store {
         file.seek(SeekFrom::Start(0))
             .and_then(|_| std::io::copy(&mut file, &mut copy))
             .map_err(|e| Error::io("copy", wheel, &e))?;
+        // Of the copy: the file may have been replaced since it was looked at.
+        let mut copied = copy.file().try_clone().map_err(|e| Error::io("read", copy.path(), &e))?;
+        if hash_file(&mut copied, Algorithm::Sha256).map_err(|e| Error::io("read", copy.path(), &e))? != digest {
+            return Err(Error::failed(format!("`{}` was changed while it was read", wheel.display())));
+        }
         self.adopt(Form::Built, &digest, copy, label)
     }
 
@@ -194,7 +214,13 @@ impl Store {
     pub fn prune(&self, age: std::time::Duration) -> (u64, u64) {
         let mut freed = (0, 0);
         let now = std::time::SystemTime::now();
-        for entry in walkdir::WalkDir::new(&self.root).into_iter().filter_map(Result::ok) {
+        // The folder may be one that others use, too: only buckets are ours.
+        let is_bucket = |entry: &walkdir::DirEntry| {
+            entry.depth() != 1
+                || (entry.file_type().is_dir() && entry.file_name().to_string_lossy().starts_with(BUCKETS))
+        };
+        let entries = walkdir::WalkDir::new(&self.root).into_iter().filter_entry(is_bucket);
+        for entry in entries.filter_map(Result::ok) {
             let Ok(metadata) = entry.metadata() else { continue };
             if !metadata.is_file() {
                 continue;

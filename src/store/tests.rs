@@ -136,3 +136,53 @@ fn many_at_once_and_the_same_twice() {
     assert_eq!(bench.store.size().1, 40, "20 archives, each with its digest");
     assert_eq!(bench.store.prune(std::time::Duration::ZERO).1, 40);
 }
+
+#[test]
+fn only_buckets_are_pruned() {
+    let bench = Bench::new();
+    bench.fetch(&bench.remote(&zip_of(&[("a", b"1")]), Form::Zip)).unwrap();
+    for other in ["notes.txt", "archives-v0/zip/x.zip", "elsewhere/archives-v1/x"] {
+        fsio::write_atomic(&bench.store.root().join(other), b"x").unwrap();
+    }
+    assert_eq!(bench.store.prune(std::time::Duration::ZERO).1, 3);
+    let exists = |path: &str| bench.store.root().join(path).exists();
+    assert!(exists("notes.txt") && exists("elsewhere/archives-v1/x") && !exists("archives-v0/zip/x.zip"));
+}
+
+/// A tarball whose pax header claims `length` bytes, which are all zeros.
+fn tarball_with_header_of(length: usize) -> Vec<u8> {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::XHeader);
+    header.set_size(length as u64);
+    header.set_cksum();
+    tar.append(&header, std::io::repeat(0).take(length as u64)).unwrap();
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn a_tarball_that_unpacks_to_more_than_it_says_is_refused_before_memory_is_taken() {
+    let bench = Bench::new();
+    let said = bench.refused(&tarball_with_header_of(64 << 20), Form::Tarball);
+    assert!(said.contains("headers"), "{said}");
+    let mut long = vec![("package/a", 0o644, b"x".as_slice())];
+    let big = vec![0; 3 << 20];
+    // What is skipped, because it lies at the top, does not count against the headers after it.
+    long.insert(0, ("top", 0o644, &big));
+    long.push(("top2", 0o644, &big));
+    assert_eq!(bench.fetch(&bench.remote(&tarball_of(&long), Form::Tarball)).unwrap().members().len(), 1);
+}
+
+#[test]
+fn a_local_wheel_must_have_the_digest_that_is_asked_for() {
+    let bench = Bench::new();
+    let bytes = zip_of(&[("a", b"1")]);
+    let path = bench.dir.path().join("a.whl");
+    fsio::write_atomic(&path, &bytes).unwrap();
+    let error = bench.store.adopt_built(&path, "a 1", Some(&sha256(b"other"))).unwrap_err();
+    assert!(error.to_string().contains("does not have the digest"), "{error}");
+    let mut sha512 = Hasher::new(Algorithm::Sha512);
+    sha512.update(&bytes);
+    bench.store.adopt_built(&path, "a 1", Some(&sha512.finish())).unwrap();
+    assert!(bench.store.adopt_built(&path, "a 1", Some(&sha256(b"other"))).is_err(), "also when the store has it");
+}

@@ -79,7 +79,7 @@ impl Entry {
         match self {
             Self::File { source: Source::Disk(path), size, .. } => {
                 // A file may grow between walk and read; it is bounded by what Lambda could take anyway.
-                crate::fsio::read_bounded(path, (*size).max(crate::lambda::UNZIPPED_LIMIT) * 2)
+                crate::fsio::read_bounded(path, (*size).max(crate::lambda::UNZIPPED_LIMIT).saturating_mul(2))
             }
             Self::File { source: Source::Bytes(bytes), .. } => Ok(bytes.to_vec()),
             Self::File { source: Source::Member(archive, index), .. } => archive.read(*index),
@@ -169,7 +169,7 @@ impl Tree {
 
     /// Unpacked bytes of all files.
     pub fn bytes(&self) -> u64 {
-        self.entries.values().map(Entry::size).sum()
+        self.entries.values().fold(0, |sum, entry| sum.saturating_add(entry.size()))
     }
 
     /// Files and links, folders not counted.

@@ -58,6 +58,10 @@ const SETTINGS_FILES: &[&str] = &[
 pub(crate) const OUTPUT_LOCK: &str = ".lambda-pack.lock";
 /// Folders nested deeper than this are a loop or an attack.
 const MAX_DEPTH: usize = 128;
+/// More links than this are not followed, and none once so many paths are packed: folders whose links lead to each other
+/// multiply with every round.
+const MAX_FOLLOWED: usize = 10_000;
+const MAX_PATHS: usize = 500_000;
 
 /// Files to bring in from elsewhere in the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +143,9 @@ struct Walker<'a> {
     ignores: Vec<(Gitignore, &'static str)>,
     links: BTreeMap<ArchivePath, (PathBuf, PathBuf)>,
     included: bool,
+    followed: usize,
+    /// `skip` of the options without links in it: the folder may have been reached by another name.
+    real_skip: Vec<PathBuf>,
     out: Walked,
 }
 
@@ -176,6 +183,8 @@ impl<'a> Walker<'a> {
             ignores,
             links: BTreeMap::new(),
             included: false,
+            followed: 0,
+            real_skip: options.skip.iter().filter_map(|skip| fs::canonicalize(skip).ok()).collect(),
             out: Walked::default(),
         })
     }
@@ -257,11 +266,23 @@ impl<'a> Walker<'a> {
         }
     }
 
+    fn is_skipped(&self, dir: &Path) -> bool {
+        self.options.skip.iter().any(|skip| skip == dir)
+            || self.real_skip.iter().any(|skip| {
+                skip.file_name() == dir.file_name() && fs::canonicalize(dir).is_ok_and(|real| real == *skip)
+            })
+    }
+
     fn is_really_empty(&self, dir: &Path) -> bool {
         fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
     }
 
     fn file(&mut self, disk: &Path, path: ArchivePath, metadata: &fs::Metadata) -> bool {
+        // Opening a named pipe waits for whoever writes to it.
+        if !metadata.is_file() {
+            self.decide(path.as_str(), false, "not a file, folder or link");
+            return false;
+        }
         if let Err(error) = fs::File::open(disk) {
             self.report(unreadable(disk, &error.to_string()));
             return false;
@@ -278,7 +299,7 @@ impl<'a> Walker<'a> {
     /// The rule that drops a path, if one does.
     fn dropped(&self, disk: &Path, path: &ArchivePath, is_dir: bool) -> Option<String> {
         let name = path.file_name();
-        if self.options.skip.iter().any(|skip| skip == disk) {
+        if is_dir && self.is_skipped(disk) {
             return Some("output folder".to_owned());
         }
         // Another output folder of ours, of another `--out-dir`: packed zips would be packed again and again.
@@ -411,7 +432,16 @@ impl<'a> Walker<'a> {
                 return;
             }
         }
+        self.followed += 1;
+        if self.followed > MAX_FOLLOWED || self.out.tree.len() > MAX_PATHS {
+            if self.followed <= MAX_FOLLOWED + 1 {
+                self.followed = MAX_FOLLOWED + 1;
+                self.report(unreadable(disk, "the folder has more links to other folders than are followed"));
+            }
+            return;
+        }
         match fs::canonicalize(disk) {
+            Ok(real) if real.is_dir() && self.is_skipped(&real) => self.decide(path.as_str(), false, "output folder"),
             Ok(real) if real.starts_with(&self.real_project_root) => {
                 if real.is_dir() {
                     if disk.starts_with(&real) || parent.canonicalize().is_ok_and(|p| p.starts_with(&real)) {
@@ -427,10 +457,10 @@ impl<'a> Walker<'a> {
                 self.decide(path.as_str(), true, "link into Lambda's file system");
                 self.out.tree.insert(path, Entry::Symlink { target: text.to_owned() });
             }
-            Ok(real) => self.report(
+            Ok(_) => self.report(
                 Finding::new(
                     Rule::SymlinkEscapes,
-                    format!("the link leads to `{}`, outside the project `{}`; on Lambda it would lead to nothing", real.display(), self.options.project_root.display()),
+                    format!("the link leads to `{text}`, outside the project; on Lambda it would lead to nothing"),
                     "copy the file into the project, or leave the link out with a pattern in `.lambdaignore`",
                 )
                 .path(path.as_str()),

@@ -6,7 +6,7 @@ use super::lock::{Entry, Lock, slot_owner};
 use super::npmrc::{self, Config};
 use crate::error::{Error, Result};
 use crate::fsio;
-use crate::store::{Digest, Form, Remote};
+use crate::store::{Digest, Form, Remote, file_url};
 
 /// Where the files of a package are.
 #[derive(Debug, PartialEq, Eq)]
@@ -120,9 +120,7 @@ pub(super) fn remote(lock: &Lock, location: &str, digest: Digest, config: &Confi
         Some(resolved) if resolved.starts_with("file:") => {
             (file_url(&fsio::normalize(&lock.folder, Path::new(&resolved[5..]))), false)
         }
-        Some(resolved) if resolved.starts_with("https://") || resolved.starts_with("http://") => {
-            (config.replaced(&lock.name(location), resolved), false)
-        }
+        Some(resolved) if is_web(resolved) => (config.replaced(&lock.name(location), resolved), false),
         Some(other) => {
             let what = format!("is at `{}`, which is no address that can be fetched", crate::process::redact(other));
             return Err(refused(lock, location, &what, ANEW));
@@ -140,15 +138,20 @@ pub(super) fn remote(lock: &Lock, location: &str, digest: Digest, config: &Confi
     Ok((Remote { label, url, digest, form: Form::Tarball, size: None, authorization }, guessed))
 }
 
-/// A path as the fetcher reads it: `%` starts an escape there.
-fn file_url(path: &Path) -> String {
-    format!("file://{}", path.to_string_lossy().replace('%', "%25"))
+fn is_web(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
 }
 
 /// Where the registry's own description says the archive of a version is.
 pub(super) fn described_url(document: &[u8], version: &str) -> Option<String> {
     let document: serde_json::Value = serde_json::from_slice(document).ok()?;
-    document.get("versions")?.get(version)?.pointer("/dist/tarball")?.as_str().map(str::to_owned)
+    document
+        .get("versions")?
+        .get(version)?
+        .pointer("/dist/tarball")?
+        .as_str()
+        .filter(|url| is_web(url))
+        .map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::fsio::{self, Scratch};
 use crate::process::{Failure, Tool, find_program};
 use crate::report::{Task, Unit};
 use crate::resolve::Context;
-use crate::store::Archive;
+use crate::store::{Archive, Digest};
 use crate::tree::ArchivePath;
 
 /// 1980-01-01, the first day that a zip can name.
@@ -98,24 +98,28 @@ pub(super) enum Built {
 pub(super) struct Builder<'a> {
     context: &'a Context<'a>,
     programs: &'a Programs,
+    project_root: &'a Path,
     done: Mutex<HashMap<String, Built>>,
     scratches: Mutex<Vec<Scratch>>,
 }
 
 impl<'a> Builder<'a> {
-    /// A builder for one run.
-    pub(super) fn new(context: &'a Context<'a>, programs: &'a Programs) -> Self {
-        Self { context, programs, done: Mutex::default(), scratches: Mutex::default() }
+    /// A builder for one run. Nothing of this machine from outside `project_root` is built.
+    pub(super) fn new(context: &'a Context<'a>, programs: &'a Programs, project_root: &'a Path) -> Self {
+        Self { context, programs, project_root, done: Mutex::default(), scratches: Mutex::default() }
     }
 
     /// Builds the project in a folder of this machine.
     pub(super) fn folder(&self, folder: &Path) -> Result<Built> {
+        if !is_inside(folder, self.project_root) {
+            return Err(outside(folder, self.project_root));
+        }
         self.once(&folder.display().to_string(), || {
             let label =
                 folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
             let scratch = fsio::scratch_dir()?;
             let copy = scratch.path().join("source");
-            copy_project(folder, &copy)?;
+            copy_project(folder, &copy, self.project_root)?;
             self.build(scratch, &copy, &label).map_err(|e| e.at(folder, None))
         })
     }
@@ -133,22 +137,28 @@ impl<'a> Builder<'a> {
     /// Builds a commit of a Git repository.
     pub(super) fn git(&self, url: &str, commit: &str, subdirectory: &str, label: &str) -> Result<Built> {
         self.once(&format!("{url}#{commit}:{subdirectory}"), || {
-            if self.context.offline && url.contains("://") && !url.starts_with("file:") {
+            let is_local = url.starts_with("file:") || Path::new(url).is_absolute();
+            if self.context.offline && !is_local {
                 return Err(Error::failed(format!("{label} comes from Git, and `--offline` forbids fetching it")));
             }
+            let below = match subdirectory.trim_matches('/') {
+                "" => String::new(),
+                below => ArchivePath::new(below)
+                    .map_err(|problem| Error::config(format!("the subdirectory `{below}` of {label} {problem}")))?
+                    .to_string(),
+            };
             let scratch = fsio::scratch_dir()?;
             let clone = scratch.path().join("clone");
             let copy = scratch.path().join("source");
             checkout(url, commit, &clone).map_err(|e| e.context(label))?;
-            let below = ArchivePath::new(subdirectory).map_or_else(|_| clone.clone(), |path| clone.join(path.as_str()));
-            copy_project(&below, &copy)?;
+            copy_project(&clone.join(below), &copy, &clone).map_err(|e| e.context(label))?;
             self.build(scratch, &copy, label)
         })
     }
 
     /// Takes a wheel that lies on this machine into the store.
-    pub(super) fn adopt(&self, wheel: &Path, label: &str) -> Result<Arc<Archive>> {
-        self.context.store.adopt_built(wheel, label)
+    pub(super) fn adopt(&self, wheel: &Path, label: &str, expected: Option<&Digest>) -> Result<Arc<Archive>> {
+        self.context.store.adopt_built(wheel, label, expected)
     }
 
     fn once(&self, key: &str, build: impl FnOnce() -> Result<Built>) -> Result<Built> {
@@ -187,7 +197,7 @@ impl<'a> Builder<'a> {
         if !name.is_pure() {
             return Ok(Built::Native(format!("building it gives `{}`", name.tags())));
         }
-        let archive = self.context.store.adopt_built(&path, label)?;
+        let archive = self.context.store.adopt_built(&path, label, None)?;
         self.scratches.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
         Ok(Built::Wheel { archive, name, path })
     }
@@ -247,8 +257,21 @@ fn needs_compiler(folder: &Path) -> bool {
     backend.is_some_and(|name| COMPILING.iter().any(|one| name.starts_with(one)))
 }
 
-/// Copies a project without version control, environments and what earlier builds left. Links become what they point to.
-fn copy_project(from: &Path, to: &Path) -> Result<()> {
+/// Whether a path, links followed, lies in the project.
+pub(super) fn is_inside(path: &Path, project_root: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| fsio::normalize(path, Path::new("")));
+    real(path).starts_with(real(project_root))
+}
+
+/// The error of a path that does not.
+pub(super) fn outside(path: &Path, project_root: &Path) -> Error {
+    Error::config(format!("`{}` lies outside the project `{}`", path.display(), project_root.display()))
+        .hint("copy it into the project, or move `lambda-pack.toml` up to a folder that holds both")
+}
+
+/// Copies a project without version control, environments and what earlier builds left. Links become what they point to,
+/// which must not lie outside of `root`: whoever wrote them would choose which files of this machine are packed.
+fn copy_project(from: &Path, to: &Path, root: &Path) -> Result<()> {
     let keep = |entry: &walkdir::DirEntry| {
         let name = entry.file_name().to_string_lossy();
         let is_output = entry.depth() == 1 && (name == "build" || name == "dist");
@@ -257,6 +280,11 @@ fn copy_project(from: &Path, to: &Path) -> Result<()> {
     };
     for entry in walkdir::WalkDir::new(from).follow_links(true).sort_by_file_name().into_iter().filter_entry(keep) {
         let entry = entry.map_err(|e| Error::failed(format!("Failed to copy `{}`", from.display())).because(e))?;
+        if entry.path_is_symlink() && !is_inside(entry.path(), root) {
+            let link = entry.path().strip_prefix(root).unwrap_or(entry.path());
+            return Err(Error::config(format!("the link `{}` leads out of the project", link.display()))
+                .hint("put a copy of the file in the place of the link"));
+        }
         let target = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
         if entry.file_type().is_dir() {
             fsio::create_dir_all(&target)?;
@@ -284,9 +312,34 @@ fn project_below(folder: &Path) -> PathBuf {
     }
 }
 
+/// What makes Git work on another repository than the one of its folder. Git sets them where it runs hooks.
+const REPOSITORY_VARIABLES: &[&str] = &[
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
+    "GIT_CONFIG",
+];
+
 fn checkout(url: &str, commit: &str, to: &Path) -> Result<()> {
+    // Locks come from other people: nothing in them may become an option of Git, or a command (`ext::…`).
+    let helper = url.split_once("::").is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_alphanumeric()));
+    if url.is_empty() || url.starts_with('-') || helper {
+        return Err(Error::config(format!("`{url}` is no address of a Git repository")));
+    }
+    if !matches!(commit.len(), 40 | 64) || !commit.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Error::config(format!("`{commit}` is no full id of a commit, so nothing proves what it is"))
+            .hint("lock again; both uv and pip write full ids"));
+    }
     let git = |args: &[&str]| {
         let tool = Tool::new("git").args(["-c", "core.autocrlf=false"]).args(args).env("GIT_TERMINAL_PROMPT", "0");
+        let tool = REPOSITORY_VARIABLES.iter().fold(tool, |tool, name| tool.env_remove(*name));
         tool.install_hint("install Git, or depend on a published version").run().map_err(Error::from)
     };
     fsio::create_dir_all(to)?;
@@ -298,4 +351,44 @@ fn checkout(url: &str, commit: &str, to: &Path) -> Result<()> {
     }
     git(&["-C", &folder, "checkout", "--quiet", "--detach", commit])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_cannot_give_options_to_git() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = dir.path().join("made");
+        let to = dir.path().join("clone");
+        let commit = "0".repeat(40);
+        for (url, commit) in [
+            (format!("--upload-pack=touch {};", made.display()), "."),
+            (format!("--upload-pack=touch {};", made.display()), &commit),
+            (format!("ext::touch {}", made.display()), &commit),
+            (dir.path().display().to_string(), "main"),
+            (dir.path().display().to_string(), "--force"),
+        ] {
+            assert_eq!(checkout(&url, commit, &to).unwrap_err().kind(), crate::error::Kind::Config, "{url} {commit}");
+        }
+        assert!(!made.exists() && !to.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_leave_the_project_are_not_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        fsio::write_atomic(&at("secret"), b"x").unwrap();
+        fsio::write_atomic(&at("project/shared"), b"y").unwrap();
+        fsio::create_dir_all(&at("project/lib")).unwrap();
+        std::os::unix::fs::symlink("../shared", at("project/lib/inner")).unwrap();
+        copy_project(&at("project/lib"), &at("copy"), &at("project")).unwrap();
+        assert_eq!(std::fs::read(at("copy/inner")).unwrap(), b"y");
+        std::os::unix::fs::symlink("../../secret", at("project/lib/outer")).unwrap();
+        let error = copy_project(&at("project/lib"), &at("copy2"), &at("project")).unwrap_err().to_string();
+        assert!(error.contains("`lib/outer` leads out of the project"), "{error}");
+        assert!(!at("copy2/outer").exists());
+    }
 }

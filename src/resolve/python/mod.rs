@@ -39,9 +39,8 @@ mod uv;
 mod uv_lock;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-
-use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Application, Context, Package, Request, Resolution, Resolver};
 use crate::error::Result;
@@ -103,7 +102,8 @@ impl Resolver for Python {
         let mut jobs = Vec::new();
         let mut known = HashMap::new();
         let indices: Vec<Result<usize>> = requests.iter().map(|request| job(request, &mut jobs, &mut known)).collect();
-        let answers = run(&jobs, &self.programs, context);
+        let project_root = requests.first().map_or(Path::new("."), |request| request.project_root);
+        let answers = run(&jobs, &self.programs, project_root, context);
         let give = |(request, index): (&Request<'_>, Result<usize>)| match &answers[index?] {
             Ok(answer) => Ok(resolution(answer.clone(), request)),
             Err(error) => Err(error.clone()),
@@ -131,17 +131,14 @@ fn job(
 }
 
 /// Plans every job, fetches all that they need at once, and puts the packages together.
-fn run(jobs: &[Job], programs: &Programs, context: &Context<'_>) -> Vec<Result<Answer>> {
-    let builder = Builder::new(context, programs);
-    let planner = Planner { context, programs, builder: &builder };
-    let plans: Vec<Result<(Pins, Vec<Choice>)>> = jobs
-        .par_iter()
-        .map(|job| {
-            let pins = planner.plan(&job.input, &job.target)?;
-            let choices = pins.pins.iter().map(|pin| select::choose(pin, &job.target, context)).collect();
-            Ok((pins, choices))
-        })
-        .collect();
+fn run(jobs: &[Job], programs: &Programs, project_root: &Path, context: &Context<'_>) -> Vec<Result<Answer>> {
+    let builder = Builder::new(context, programs, project_root);
+    let planner = Planner { context, programs, builder: &builder, project_root };
+    let plans: Vec<Result<(Pins, Vec<Choice>)>> = each(jobs, |job| {
+        let pins = planner.plan(&job.input, &job.target)?;
+        let choices = pins.pins.iter().map(|pin| select::choose(pin, &job.target, context)).collect();
+        Ok((pins, choices))
+    });
     let remotes: Vec<_> = plans
         .iter()
         .flatten()
@@ -157,6 +154,30 @@ fn run(jobs: &[Job], programs: &Programs, context: &Context<'_>) -> Vec<Result<A
         answers.push(plan.and_then(|(pins, choices)| finish(pins, &choices, &mut fetched, job, &builder)));
     }
     answers
+}
+
+/// Does several pieces of work at once, on threads of their own: they wait for tools, for locks, and for archives that the
+/// workers of the pool are to check. On these workers, one that waits could be the one that is waited for.
+fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some((index, item)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
+        {
+            done.push((index, work(item)));
+        }
+        done
+    };
+    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..items.len().min(rayon::current_num_threads())).map(|_| scope.spawn(worker)).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().flat_map(join).collect()
+    });
+    all.sort_by_key(|(index, _)| *index);
+    all.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Takes the plan's archives off `fetched` and makes packages of them.

@@ -25,14 +25,38 @@ pub(super) fn holds(marker: &str, environment: &MarkerEnvironment, extras: &[Ext
     if marker.trim().is_empty() {
         return Ok(true);
     }
+    bounded(marker)?;
     let tree = MarkerTree::parse_str::<VerbatimUrl>(marker).map_err(|e| e.message.to_string())?;
     Ok(tree.evaluate(environment, extras))
 }
 
 /// A requirement, or what is wrong with it and at which byte.
 pub(super) fn requirement(text: &str) -> Result<Requirement, (String, usize)> {
+    bounded(text).map_err(|why| (why, 0))?;
     well_named(text)?;
     Requirement::from_str(text).map_err(|e| (e.message.to_string(), e.start))
+}
+
+/// Refuses what the parser, which calls itself for every bracket and takes a level for every name that is compared, would
+/// overflow its stack on.
+fn bounded(text: &str) -> Result<(), String> {
+    const LENGTH: usize = 16 << 10;
+    const DEPTH: usize = 64;
+    if text.len() > LENGTH {
+        return Err(format!("it is longer than {LENGTH} bytes"));
+    }
+    let mut depth = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH {
+            return Err(format!("its brackets are nested deeper than {DEPTH}"));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses names and extras that do not end in a letter or digit: the parser panics on them.
@@ -84,6 +108,22 @@ mod tests {
     fn names_have_one_form() {
         assert_eq!(normalize("Foo._-Bar"), "foo-bar");
         assert_eq!(file_name("https://h/a/torch-1%2Bcpu-py3-none-any.whl#sha256=1"), "torch-1+cpu-py3-none-any.whl");
+    }
+
+    #[test]
+    fn deep_markers_are_refused_instead_of_overflowing_the_stack() {
+        let deep = format!("{}os_name == 'posix'{}", "(".repeat(100_000), ")".repeat(100_000));
+        assert!(requirement(&format!("a ; {deep}")).is_err());
+        let target = super::super::target::Target::new(
+            crate::lambda::find("python3.13").unwrap(),
+            crate::lambda::Architecture::Arm64,
+        );
+        let markers = target.unwrap().markers;
+        for marker in [deep, "(".repeat(1_000), vec!["extra == 'x'"; 10_000].join(" or ")] {
+            assert!(holds(&marker, &markers, &[]).is_err());
+        }
+        let nested = format!("{}os_name == 'posix'{}", "(".repeat(60), ")".repeat(60));
+        assert_eq!(holds(&nested, &markers, &[]), Ok(true));
     }
 
     proptest! {

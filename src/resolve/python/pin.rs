@@ -30,8 +30,8 @@ pub(super) enum Origin {
     },
     /// A project folder, to be built into a wheel.
     Folder(PathBuf),
-    /// A wheel on this machine.
-    Wheel(PathBuf),
+    /// A wheel on this machine, and the digest that it must have, if a lock names one.
+    Wheel(PathBuf, Option<Digest>),
     /// A commit of a Git repository, to be built into a wheel.
     Git {
         /// URL of the repository.

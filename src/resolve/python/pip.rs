@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::finding::Finding;
 use crate::process::{Failure, Tool};
 use crate::resolve::Context;
-use crate::store::Digest;
+use crate::store::{Digest, percent_decode};
 
 /// The first pip whose `install` has `--report` and `--dry-run`.
 const OLDEST: (u32, u32) = (22, 2);
@@ -286,8 +286,7 @@ fn pin(item: &Item) -> Result<Pin> {
 }
 
 fn origin(download: &Download, label: &str) -> Result<Origin> {
-    let local =
-        download.url.strip_prefix("file://").map(|path| PathBuf::from(path.replace("%20", " ").replace("%2B", "+")));
+    let local = download.url.strip_prefix("file://").map(|path| PathBuf::from(percent_decode(path)));
     if let Some(vcs) = &download.vcs_info {
         let subdirectory = download.subdirectory.clone().unwrap_or_default();
         return Ok(Origin::Git { url: download.url.clone(), commit: vcs.commit_id.clone(), subdirectory });
@@ -295,7 +294,7 @@ fn origin(download: &Download, label: &str) -> Result<Origin> {
     let file = names::file_name(&download.url);
     match local {
         Some(folder) if download.dir_info.is_some() => return Ok(Origin::Folder(folder)),
-        Some(path) if file.ends_with(".whl") => return Ok(Origin::Wheel(path)),
+        Some(path) if file.ends_with(".whl") => return Ok(Origin::Wheel(path, None)),
         _ => {}
     }
     let info = download.archive_info.as_ref();
@@ -329,9 +328,10 @@ mod tests {
     fn origins_are_told_apart() {
         let read = |json: &str| origin(&serde_json::from_str(json).unwrap(), "a 1");
         assert_eq!(read(r#"{"url":"file:///p/a","dir_info":{}}"#).unwrap(), Origin::Folder("/p/a".into()));
+        assert_eq!(read(r#"{"url":"file:///p/%C3%A9%20a","dir_info":{}}"#).unwrap(), Origin::Folder("/p/é a".into()));
         assert_eq!(
             read(r#"{"url":"file:///p/a-1-py3-none-any.whl"}"#).unwrap(),
-            Origin::Wheel("/p/a-1-py3-none-any.whl".into())
+            Origin::Wheel("/p/a-1-py3-none-any.whl".into(), None)
         );
         let hash = "0".repeat(64);
         let sdist =

@@ -12,13 +12,13 @@ use super::requirements::{Line, Local, Requirements};
 use super::target::Target;
 use super::uv::Uv;
 use super::uv_lock::Lock;
-use super::{pylock, select};
+use super::{build, pylock, select};
 use crate::error::{Error, Result};
 use crate::finding::Finding;
 use crate::fsio;
 use crate::report::{Task, Unit};
 use crate::resolve::Context;
-use crate::store::sha256;
+use crate::store::{percent_decode, sha256};
 
 /// The file that decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +105,8 @@ pub(super) struct Planner<'a> {
     pub(super) programs: &'a Programs,
     /// Builds what has no wheel.
     pub(super) builder: &'a Builder<'a>,
+    /// Locks name nothing of this machine from outside this folder.
+    pub(super) project_root: &'a Path,
 }
 
 impl Planner<'_> {
@@ -113,16 +115,41 @@ impl Planner<'_> {
         match input {
             Input::UvLock(lock, pyproject) => {
                 let pins = Lock::read(lock)?.pins(&PyProject::read(pyproject)?, target)?;
+                self.contained(&pins, lock)?;
                 Ok(Pins { pins, resolved_by: "uv.lock".to_owned(), ..Pins::default() })
             }
             Input::Pylock(path) => {
                 let pins = pylock::pins(&fsio::read_text(path)?, path, target)?;
+                self.contained(&pins, path)?;
                 Ok(Pins { pins, resolved_by: "pylock.toml".to_owned(), ..Pins::default() })
             }
             Input::Requirements(path) => self.requirements(path, target),
             Input::PyProject(path) => self.pyproject(path, target),
             Input::Nothing(folder) => nothing(folder),
         }
+    }
+
+    /// Refuses a lock that names files of this machine outside of the project: it may come from somebody else.
+    fn contained(&self, pins: &[Pin], lock: &Path) -> Result<()> {
+        for pin in pins {
+            let of_url =
+                |url: &str| url.strip_prefix("file://").or_else(|| url.strip_prefix("file:")).map(str::to_owned);
+            let files = |files: &[RemoteFile]| -> Vec<PathBuf> {
+                files.iter().filter_map(|file| of_url(&file.url)).map(|path| percent_decode(&path).into()).collect()
+            };
+            let paths = match &pin.origin {
+                Origin::Folder(path) | Origin::Wheel(path, _) => vec![path.clone()],
+                Origin::Git { url, .. } => match of_url(url) {
+                    Some(path) => vec![percent_decode(&path).into()],
+                    None => vec![PathBuf::from(url)].into_iter().filter(|path| path.is_absolute()).collect(),
+                },
+                Origin::Files { wheels, sdist } => [files(wheels), files(sdist.as_slice())].concat(),
+            };
+            if let Some(path) = paths.iter().find(|path| !build::is_inside(path, self.project_root)) {
+                return Err(build::outside(path, self.project_root).context(pin.label()).at(lock, None));
+            }
+        }
+        Ok(())
     }
 
     fn requirements(&self, path: &Path, target: &Target) -> Result<Pins> {

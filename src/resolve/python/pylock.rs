@@ -14,7 +14,7 @@ use super::pin::{Origin, Pin, RemoteFile, remote_file};
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::fsio;
-use crate::store::Digest;
+use crate::store::{Digest, file_url};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -67,6 +67,14 @@ struct Vcs {
     path: Option<String>,
     commit_id: String,
     subdirectory: Option<String>,
+}
+
+impl File {
+    /// The strongest digest.
+    fn digest(&self) -> Option<Digest> {
+        let all = self.hashes.iter().filter_map(|(algorithm, hex)| Digest::from_hex(algorithm, hex));
+        all.max_by_key(Digest::algorithm)
+    }
 }
 
 /// The pins of a lock for a target. `path` is where it lies, or would lie: paths in it are relative to that folder.
@@ -145,7 +153,7 @@ impl Reader<'_> {
         }
         if let Some(archive) = &package.archive {
             if let Some(path) = archive.path.as_ref().filter(|path| path.ends_with(".whl")) {
-                return Ok(Origin::Wheel(self.beside(path)));
+                return Ok(Origin::Wheel(self.beside(path), archive.digest()));
             }
             let file = self.file(archive, label)?;
             return Ok(if file.file.ends_with(".whl") {
@@ -176,12 +184,10 @@ impl Reader<'_> {
     fn file(&self, file: &File, label: &str) -> Result<RemoteFile> {
         let url = match (&file.url, &file.path) {
             (Some(url), _) => url.clone(),
-            (None, Some(path)) => format!("file://{}", self.beside(path).display()),
+            (None, Some(path)) => file_url(&self.beside(path)),
             (None, None) => return Err(self.error(format!("an archive of {label} has neither URL nor path"))),
         };
-        let strongest = file.hashes.iter().filter_map(|(algorithm, hex)| Digest::from_hex(algorithm, hex));
-        let digest = strongest.max_by_key(Digest::algorithm);
-        remote_file(label, url, file.name.as_deref(), digest, file.size).map_err(|e| e.at(self.path, None))
+        remote_file(label, url, file.name.as_deref(), file.digest(), file.size).map_err(|e| e.at(self.path, None))
     }
 }
 

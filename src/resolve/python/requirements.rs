@@ -13,6 +13,8 @@ use crate::fsio;
 
 /// Files may include each other this deep.
 const MAX_DEPTH: usize = 32;
+/// So many files may be included, counted each time: a chain in which each includes the next twice doubles with every link.
+const MAX_FILES: usize = 1_000;
 
 /// A requirements file with all that it includes.
 #[derive(Debug, Default)]
@@ -86,8 +88,13 @@ impl Requirements {
         if depth > MAX_DEPTH {
             return Err(Error::config("requirements files include each other without end").at(path, None));
         }
-        let text = fsio::read_text(path)?;
         let file = self.files.len();
+        if file >= MAX_FILES {
+            return Err(
+                Error::config(format!("more than {MAX_FILES} requirements files include each other")).at(path, None)
+            );
+        }
+        let text = fsio::read_text(path)?;
         self.files.push((path.to_owned(), text.clone()));
         for (span, line) in logical_lines(&text) {
             let kind = self.kind(path, &line, span.0, constraint, depth)?;

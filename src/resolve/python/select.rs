@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
 use crate::report::{Event, count};
 use crate::resolve::{Context, Package};
-use crate::store::{Archive, Form, Remote};
+use crate::store::{Archive, Digest, Form, Remote};
 
 /// So many tags are named in a finding.
 const SHOWN_TAGS: usize = 8;
@@ -119,7 +119,7 @@ pub(super) fn package(
     let built = match (choice, &pin.origin, fetched) {
         (Choice::Nothing(finding), ..) => return Ok(Err(finding.clone())),
         (Choice::Wheel(_), _, Some(archive)) => return from_wheel(pin, &archive, target).map(Ok),
-        (_, Origin::Wheel(path), _) => return local_wheel(pin, path, target, builder),
+        (_, Origin::Wheel(path, digest), _) => return local_wheel(pin, path, digest.as_ref(), target, builder),
         (Choice::Sdist(_), _, Some(archive)) => builder.sdist(&archive, &label)?,
         (_, Origin::Folder(folder), _) => builder.folder(folder)?,
         (_, Origin::Git { url, commit, subdirectory }, _) => builder.git(url, commit, subdirectory, &label)?,
@@ -143,14 +143,20 @@ pub(super) fn package(
     }
 }
 
-fn local_wheel(pin: &Pin, path: &Path, target: &Target, builder: &Builder<'_>) -> Result<Result<Package, Finding>> {
+fn local_wheel(
+    pin: &Pin,
+    path: &Path,
+    digest: Option<&Digest>,
+    target: &Target,
+    builder: &Builder<'_>,
+) -> Result<Result<Package, Finding>> {
     let name = path.file_name().and_then(|n| n.to_str()).and_then(WheelName::parse);
     let name = name.ok_or_else(|| Error::config(format!("`{}` has no wheel's name", path.display())))?;
     if target.tags.rank(&name, true).is_none() {
         let finding = no_wheel(&pin.label(), &[], &format!("`{}` is for `{}`", path.display(), name.tags()), target);
         return Ok(Err(finding));
     }
-    let archive = builder.adopt(path, &pin.label())?;
+    let archive = builder.adopt(path, &pin.label(), digest)?;
     let pin = Pin { version: name.version.clone(), ..pin.clone() };
     from_wheel(&pin, &archive, target).map(Ok)
 }

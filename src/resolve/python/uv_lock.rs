@@ -15,7 +15,7 @@ use super::pin::{Origin, Pin, RemoteFile, remote_file};
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::fsio;
-use crate::store::Digest;
+use crate::store::{Digest, file_url};
 
 /// The layout that is read; uv raises it when older readers would misread a lock.
 const VERSION: u32 = 1;
@@ -97,6 +97,13 @@ struct File {
     filename: Option<String>,
     hash: Option<String>,
     size: Option<u64>,
+}
+
+impl File {
+    fn digest(&self) -> Option<Digest> {
+        let (algorithm, hex) = self.hash.as_deref()?.split_once(':')?;
+        Digest::from_hex(algorithm, hex)
+    }
 }
 
 impl Lock {
@@ -256,7 +263,8 @@ impl Lock {
             return Ok(Origin::Git { url, commit: commit.to_owned(), subdirectory });
         }
         if let Some(path) = source.path.as_ref().filter(|path| path.ends_with(".whl")) {
-            return Ok(Origin::Wheel(self.beside(path)));
+            let digest = package.wheels.first().and_then(File::digest);
+            return Ok(Origin::Wheel(self.beside(path), digest));
         }
         let file = |file: &File| self.file(file, source, label);
         Ok(Origin::Files {
@@ -271,17 +279,15 @@ impl Lock {
             // Paths in an index that is a folder are relative to that folder.
             (None, Some(path)) => {
                 let base = source.registry.as_deref().unwrap_or_default();
-                format!("file://{}", self.beside(base).join(path).display())
+                file_url(&self.beside(base).join(path))
             }
             (None, None) => match (&source.url, &source.path) {
                 (Some(url), _) => url.clone(),
-                (None, Some(path)) => format!("file://{}", self.beside(path).display()),
+                (None, Some(path)) => file_url(&self.beside(path)),
                 (None, None) => return Err(self.error(format!("an archive of {label} has neither URL nor path"))),
             },
         };
-        let digest =
-            file.hash.as_deref().and_then(|hash| hash.split_once(':')).and_then(|(a, hex)| Digest::from_hex(a, hex));
-        remote_file(label, url, file.filename.as_deref(), digest, file.size).map_err(|e| e.at(&self.path, None))
+        remote_file(label, url, file.filename.as_deref(), file.digest(), file.size).map_err(|e| e.at(&self.path, None))
     }
 
     /// Compares what the lock was made from with what `pyproject.toml` says now, as far as the target sees it.

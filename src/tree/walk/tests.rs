@@ -215,3 +215,47 @@ fn the_owners_bit_decides_whether_a_file_may_be_executed() {
     fs::set_permissions(folder.path("fn/read"), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(shown(&folder.walk()), ["read", "run*"]);
 }
+
+#[test]
+fn a_named_pipe_is_never_waited_for() {
+    let folder = Folder::new(&["fn/app.py"]);
+    let pipe = folder.path("fn/pipe");
+    crate::process::Tool::new("mkfifo").arg(&pipe).run().unwrap();
+    symlink("pipe", folder.path("fn/link")).unwrap();
+    let walked = folder.walk();
+    assert_eq!(shown(&walked), ["app.py"]);
+    let dropped: Vec<_> = walked.decisions.iter().filter(|d| !d.kept).map(|d| d.path.as_str()).collect();
+    assert_eq!(dropped, ["link", "pipe"]);
+}
+
+#[test]
+fn folders_whose_links_multiply_are_given_up() {
+    let folder = Folder::new(&["fn/app.py", "a/x", "b/y"]);
+    for i in 0..8 {
+        symlink("../b", folder.path(&format!("a/{i}"))).unwrap();
+        symlink("../a", folder.path(&format!("b/{i}"))).unwrap();
+    }
+    symlink("../a", folder.path("fn/all")).unwrap();
+    let walked = folder.walk();
+    assert_eq!(walked.findings.iter().filter(|f| f.message.contains("more links")).count(), 1);
+    assert!(walked.tree.len() < 2 * MAX_FOLLOWED, "{}", walked.tree.len());
+}
+
+#[test]
+fn the_output_folder_is_known_by_any_name() {
+    let folder = Folder::new(&["fn/app.py", "fn/out/app.zip"]);
+    symlink(folder.path(""), folder.0.path().join("other")).unwrap();
+    symlink("out", folder.path("fn/last")).unwrap();
+    let root = folder.0.path().join("other/fn");
+    let options = Options {
+        root: &root,
+        project_root: root.parent().unwrap(),
+        skip: &[folder.path("fn/out")],
+        exclude: &[],
+        include: &[],
+        replaced: &[],
+        filter: None,
+        only_include: false,
+    };
+    assert_eq!(shown(&walk(&options).unwrap()), ["app.py"]);
+}

@@ -82,3 +82,16 @@ proptest! {
         let _ = read(&text);
     }
 }
+
+#[test]
+fn files_that_double_with_every_include_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..25 {
+        let next = i + 1;
+        let text = format!("-r {next}.txt\n-r {next}.txt\n");
+        crate::fsio::write_atomic(&dir.path().join(format!("{i}.txt")), text.as_bytes()).unwrap();
+    }
+    crate::fsio::write_atomic(&dir.path().join("25.txt"), b"a==1\n").unwrap();
+    let error = Requirements::read(&dir.path().join("0.txt")).unwrap_err().to_string();
+    assert!(error.contains("more than 1000 requirements files"), "{error}");
+}

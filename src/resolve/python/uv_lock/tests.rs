@@ -149,7 +149,7 @@ wheels = [{ filename = "f-1-py3-none-any.whl", hash = "sha256:00" }]
     assert_eq!(
         origins,
         [
-            Origin::Wheel("/p/f-1-py3-none-any.whl".into()),
+            Origin::Wheel("/p/f-1-py3-none-any.whl".into(), None),
             Origin::Folder("/p/lib".into()),
             Origin::Git {
                 url: "https://h/r".into(),
