@@ -267,8 +267,8 @@ fn what_was_packed_is_never_packed_again() {
     exit: 2
     --- stdout
     --- stderr
-    error: function `project`: the output folder is its own folder
-      hint: choose another with `--out-dir`; one below the function's folder is not packed
+    error: the output folder `[PROJECT]` is the folder of function `project`, which would be packed with it
+      hint: name another with `--out-dir`; one below it is never packed
     ");
 }
 

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_folder_stands_before_files_whose_names_go_on_where_its_ends() {
+    fn an_empty_folder_beside_a_file_whose_name_goes_on_stands_where_its_name_belongs() {
         let mut tree = Tree::new();
         tree.insert(path("data"), Entry::Directory);
         tree.insert(path("data.json"), Entry::bytes(b"{}".as_slice(), false));
@@ -255,7 +255,7 @@ mod tests {
         let (bytes, _) = packed(&tree, 1);
         let reader = ::zip::ZipArchive::new(io::Cursor::new(&bytes)).unwrap();
         let names: Vec<_> = (0..3).map(|i| reader.name_for_index(i).unwrap().unwrap().into_owned()).collect();
-        assert_eq!(names, ["data/", "data-old/", "data.json"]);
+        assert_eq!(names, ["data-old/", "data.json", "data/"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Sizes and CRC stand in the local header (no data descriptor), made-by is Unix, the time is 1980-01-01 00:00, the UTF-8
 //! flag is set, there are no extra fields, and the zip64 end record appears only when there are 65,535 entries or more.
 //! Source of the layout: PKWARE's APPNOTE.TXT 6.3, sections 4.3 to 4.5. Order, duplicates and exclusion are decided above
-//! this module; it checks only that paths ascend, which makes a duplicate impossible.
+//! this module; it checks only that names ascend, which makes a duplicate impossible.
 
 use std::io::{self, Read, Write};
 
@@ -60,7 +60,7 @@ pub struct ZipWriter<W> {
     offset: u64,
     central: Vec<u8>,
     count: u64,
-    last_path: String,
+    last_name: String,
 }
 
 const SIGNATURE_LOCAL: u32 = 0x0403_4b50;
@@ -77,7 +77,7 @@ const DOS_DATE_1980_01_01: u16 = (1 << 5) | 1;
 impl<W: Write> ZipWriter<W> {
     /// Starts an archive.
     pub fn new(out: W) -> Self {
-        Self { out, hash: Sha256::new(), offset: 0, central: Vec::new(), count: 0, last_path: String::new() }
+        Self { out, hash: Sha256::new(), offset: 0, central: Vec::new(), count: 0, last_name: String::new() }
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -90,13 +90,11 @@ impl<W: Write> ZipWriter<W> {
     /// Adds a member whose packed bytes come from `data`.
     ///
     /// # Errors
-    /// When paths do not ascend, when `data` has another length than the header says, when a field does not fit into a
+    /// When names do not ascend, when `data` has another length than the header says, when a field does not fit into a
     /// zip without zip64 sizes, and when writing fails.
     pub fn add(&mut self, header: Header<'_>, data: &mut dyn Read) -> io::Result<()> {
-        // Paths ascend, and the slash behind a folder's is no part of its path: `data/` comes before `data.json`.
-        let path = header.name.trim_end_matches('/');
-        if self.count > 0 && path <= self.last_path.as_str() {
-            return Err(io::Error::other(format!("entry `{}` after `{}`", header.name, self.last_path)));
+        if self.count > 0 && header.name <= self.last_name.as_str() {
+            return Err(io::Error::other(format!("entry `{}` after `{}`", header.name, self.last_name)));
         }
         let fits = |n: u64, what: &str| {
             u32::try_from(n).ok().filter(|n| *n != u32::MAX).ok_or_else(|| {
@@ -143,7 +141,7 @@ impl<W: Write> ZipWriter<W> {
         self.central.extend(offset.to_le_bytes());
         self.central.extend(header.name.as_bytes());
         self.count += 1;
-        path.clone_into(&mut self.last_path);
+        header.name.clone_into(&mut self.last_name);
         Ok(())
     }
 
