@@ -306,14 +306,10 @@ fn option(line: &str) -> Option<(&str, &str)> {
         let end = line.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(line.len());
         return Some((&line[..end], line[end..].trim_start_matches('=').trim()));
     }
-    let mut chars = line.char_indices().skip(1);
-    (line.starts_with('-'))
-        .then(|| {
-            let end = chars.nth(1).map_or(line.len(), |(i, _)| i);
-            let end = if chars.next().is_some() || end < line.len() { end } else { line.len().min(2) };
-            (&line[..end.min(2)], line[end.min(2)..].trim_start_matches('=').trim())
-        })
-        .filter(|(option, _)| option.is_ascii())
+    // A dash and one letter.
+    let rest = line.strip_prefix('-')?;
+    let end = line.len().min(2);
+    rest.chars().next().is_none_or(|c| c.is_ascii()).then(|| (&line[..end], line[end..].trim_start_matches('=').trim()))
 }
 
 /// A requirement without the options behind it, and the values of `--hash` among them.
