@@ -7,6 +7,9 @@ use std::cell::RefCell;
 
 use libdeflater::{CompressionLvl, Compressor};
 
+/// What deflates, in the store's folder names: what another version has deflated is not taken for this one's.
+pub const ENCODER: &str = "libdeflate-1.26.1-6";
+
 /// The level of every entry that this program deflates.
 pub const LEVEL: i32 = 6;
 
@@ -32,6 +35,13 @@ pub fn deflate(bytes: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_encoder_is_the_one_that_is_named() {
+        let lock = include_str!("../../Cargo.lock");
+        let version = ENCODER.trim_start_matches("libdeflate-").trim_end_matches(&format!("-{LEVEL}"));
+        assert!(lock.contains(&format!("name = \"libdeflater\"\nversion = \"{version}\"\n")), "{version}");
+    }
 
     #[test]
     fn only_what_shrinks_is_deflated() {

@@ -4,8 +4,8 @@
 //! <root>/                      LAMBDA_PACK_CACHE_DIR, else the user's cache folder + cargo-lambda-pack
 //!   archives-v1/
 //!     zip/<alg>-<hex>.zip      a wheel as it was fetched
-//!     tarball/<alg>-<hex>.zip  an npm tarball, written anew as a zip of ours
-//!     built/<alg>-<hex>.zip    a wheel that was built here, written anew
+//!     tarball/<encoder>/<alg>-<hex>.zip  an npm tarball, written anew as a zip of ours
+//!     built/<encoder>/<alg>-<hex>.zip    a wheel that was built here, written anew
 //!     …/<alg>-<hex>.sha256     the digest of the file beside it; without it the file is not trusted
 //! ```
 //!
@@ -31,6 +31,7 @@ pub use fetch::{Fetcher, Remote, file_url};
 
 use crate::error::{Error, Result};
 use crate::fsio::{self, AtomicFile};
+use crate::pack::deflate::ENCODER;
 pub use crate::pack::zip::Method;
 
 const ARCHIVES: &str = "archives-v1";
@@ -95,7 +96,8 @@ impl Store {
 
     fn slot(&self, form: Form, digest: &Digest) -> PathBuf {
         let name = format!("{}-{}.zip", digest.algorithm().as_str(), digest.hex());
-        self.root.join(ARCHIVES).join(form.folder()).join(name)
+        let folder = self.root.join(ARCHIVES).join(form.folder());
+        if form.is_final() { folder.join(ENCODER).join(name) } else { folder.join(name) }
     }
 
     /// The archive whose original bytes have this digest, if it is there and undamaged.

@@ -30,6 +30,15 @@ pub(super) fn holds(marker: &str, environment: &MarkerEnvironment, extras: &[Ext
     Ok(tree.evaluate(environment, extras))
 }
 
+/// A marker as messages quote it: what a person writes as it is, the beginning of what only a program does.
+pub(super) fn shortened(marker: &str) -> String {
+    const SHOWN: usize = 200;
+    match marker.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &marker[..end]),
+        None => marker.to_owned(),
+    }
+}
+
 /// A requirement, or what is wrong with it and at which byte.
 pub(super) fn requirement(text: &str) -> Result<Requirement, (String, usize)> {
     bounded(text).map_err(|why| (why, 0))?;
@@ -122,6 +131,7 @@ mod tests {
         for marker in [deep, "(".repeat(1_000), vec!["extra == 'x'"; 10_000].join(" or ")] {
             assert!(holds(&marker, &markers, &[]).is_err());
         }
+        assert_eq!(shortened(&"é".repeat(500)), format!("{}…", "é".repeat(200)));
         let nested = format!("{}os_name == 'posix'{}", "(".repeat(60), ")".repeat(60));
         assert_eq!(holds(&nested, &markers, &[]), Ok(true));
     }

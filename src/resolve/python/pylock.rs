@@ -124,7 +124,8 @@ impl Reader<'_> {
     fn wanted(&self, package: &Package, groups: &[String], target: &Target) -> Result<bool> {
         let marker = without_sets(&package.marker, groups);
         names::holds(&marker, &target.markers, &[]).map_err(|e| {
-            self.error(format!("the marker `{}` of `{}` cannot be read", package.marker, package.name)).because(e)
+            let shown = names::shortened(&package.marker);
+            self.error(format!("the marker `{shown}` of `{}` cannot be read", package.name)).because(e)
         })
     }
 

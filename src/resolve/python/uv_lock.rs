@@ -206,7 +206,7 @@ impl Lock {
 
     fn holds(&self, marker: &str, target: &Target) -> Result<bool> {
         names::holds(marker, &target.markers, &[])
-            .map_err(|e| self.error(format!("the marker `{marker}` cannot be read")).because(e))
+            .map_err(|e| self.error(format!("the marker `{}` cannot be read", names::shortened(marker))).because(e))
     }
 
     fn find(&self, edge: &Edge, owner: &Package, target: &Target) -> Result<usize> {

@@ -84,6 +84,21 @@ proptest! {
 }
 
 #[test]
+fn short_options_are_taken_apart() {
+    for (line, expected) in [
+        ("-r a.txt", Some(("-r", "a.txt"))),
+        ("-ra.txt", Some(("-r", "a.txt"))),
+        ("-e", Some(("-e", ""))),
+        ("-", Some(("-", ""))),
+        ("-é", None),
+        ("-é=x", None),
+        ("a", None),
+    ] {
+        assert_eq!(option(line), expected, "{line}");
+    }
+}
+
+#[test]
 fn files_that_double_with_every_include_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     for i in 0..25 {
