@@ -283,8 +283,12 @@ impl Planner<'_> {
         Ok(out)
     }
 
-    fn resolving(&self, tool: &str) -> Task<'_> {
-        Task::begin(self.context.reporter, format!("Resolving with {tool}"), None, Unit::Items)
+    /// Shows which file is being resolved, by its folder: those of several functions are called the same.
+    fn resolving(&self, tool: &str, question: &Question<'_>) -> Task<'_> {
+        let task = Task::begin(self.context.reporter, format!("Resolving with {tool}"), None, Unit::Items);
+        let parts: Vec<_> = question.shown.iter().rev().take(2).collect();
+        task.detail(parts.into_iter().rev().collect::<PathBuf>().display().to_string());
+        task
     }
 
     /// Asks uv, or else pip. `dynamic` is about a `pyproject.toml`, which uv reads itself: whether its dependencies are known
@@ -292,7 +296,7 @@ impl Planner<'_> {
     fn ask(&self, question: &Question<'_>, dynamic: Option<bool>) -> Result<(Vec<Pin>, Vec<Finding>, String)> {
         if let Some(program) = &self.programs.uv {
             let uv = Uv::new(program)?;
-            let _task = self.resolving("uv");
+            let _task = self.resolving("uv", question);
             let (pins, findings) = match dynamic {
                 None => uv.resolve(question)?,
                 Some(_) => uv.resolve(&Question { input: question.shown.to_owned(), ..*question })?,
@@ -308,7 +312,7 @@ impl Planner<'_> {
             return Err(Error::failed("neither uv nor pip was found on PATH").hint(INSTALL_HINT));
         };
         let pip = Pip::new(python)?;
-        let _task = self.resolving("pip");
+        let _task = self.resolving("pip", question);
         let (pins, findings) = pip.resolve(question, self.builder, self.context)?;
         Ok((pins, findings, pip.name()))
     }
