@@ -84,6 +84,8 @@ rules! {
     EmptyPackage "empty-package" Error "There is nothing to pack.";
     SecretFile "secret-file" Warning "A file that usually holds secrets would be packed.";
     DevDependencyIncluded "dev-dependency-included" Warning "A development dependency would be packed.";
+    CrossRegionBucket "cross-region-bucket" Error "The bucket is in another region than the functions.";
+    UnversionedBucket "unversioned-bucket" Warning "The bucket keeps no versions.";
     InstallScriptNotRun "install-script-not-run" Warning "A package has an install script, which is not run.";
 }
 

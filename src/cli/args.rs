@@ -25,6 +25,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Resolve, check and pack; write the zips and manifest.json into the output folder
     Build(BuildArgs),
+    /// Build, upload what needs uploading, and print where it is
+    Publish(PublishArgs),
     /// Decide everything and pack nothing: functions, packages, sizes, what each rule left out and why
     Plan(PlanArgs),
     /// Write a commented lambda-pack.toml from what is detected
@@ -53,6 +55,92 @@ pub(crate) struct BuildArgs {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PublishArgs {
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+
+    /// The bucket, in the functions' region
+    #[arg(long, value_name = "B", help_heading = "S3", env = "LAMBDA_PACK_BUCKET")]
+    pub(crate) bucket: Option<String>,
+
+    /// What every key begins with
+    #[arg(long, value_name = "P", default_value = "", hide_default_value = true, help_heading = "S3")]
+    pub(crate) prefix: String,
+
+    /// Which zips go through S3 [default: auto]
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = "S3")]
+    pub(crate) s3: Option<S3Arg>,
+
+    /// How objects are named
+    #[arg(long, value_enum, default_value = "content", help_heading = "S3")]
+    pub(crate) key: KeyArg,
+
+    /// What Lambda does with an object (S3ObjectStorageMode)
+    #[arg(long, value_enum, default_value = "copy", value_name = "MODE", help_heading = "S3")]
+    pub(crate) storage_mode: StorageArg,
+
+    /// Encrypt objects with this KMS key instead of the bucket's default
+    #[arg(long, value_name = "K", help_heading = "S3")]
+    pub(crate) kms_key_id: Option<String>,
+
+    /// The account that the bucket must belong to
+    #[arg(long, value_name = "ID", help_heading = "S3")]
+    pub(crate) expected_bucket_owner: Option<String>,
+
+    /// Tag new objects (repeatable)
+    #[arg(long = "object-tag", value_name = "KEY=VALUE", value_parser = tag, help_heading = "S3")]
+    pub(crate) object_tags: Vec<(String, String)>,
+
+    /// Region instead of that of AWS_REGION and the profile
+    #[arg(long, value_name = "R", help_heading = "AWS")]
+    pub(crate) region: Option<String>,
+
+    /// Profile instead of AWS_PROFILE
+    #[arg(long, value_name = "P", help_heading = "AWS")]
+    pub(crate) profile: Option<String>,
+
+    /// Only say what would be packed, as `plan` does
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum S3Arg {
+    /// Those that are too large for a request to Lambda
+    Auto,
+    /// All
+    Always,
+    /// None; one that is too large is refused
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyArg {
+    /// [prefix/]NAME/SHA256.zip
+    Content,
+    /// [prefix/]NAME.zip, in a bucket that keeps versions
+    Name,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StorageArg {
+    /// Keep a copy
+    Copy,
+    /// Read the object itself, in a bucket that keeps versions
+    Reference,
+}
+
+/// `KEY=VALUE`.
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256 => {
+            Ok((key.to_owned(), value.to_owned()))
+        }
+        _ => Err("it has to be KEY=VALUE, with at most 128 and 256 characters".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +226,14 @@ pub(crate) enum Format {
     Text,
     /// One JSON document: the manifest
     Json,
+    /// API_S3_KEY=… lines for a shell
+    Env,
+    /// api_s3_key=… lines, appended to the file that GITHUB_OUTPUT names
+    Github,
+    /// A JSON array of CloudFormation's parameters
+    Cloudformation,
+    /// JSON for a .tfvars.json file of Terraform
+    Tfvars,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

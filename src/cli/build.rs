@@ -1,7 +1,10 @@
 //! `build` and `plan`.
 
+use clap::ValueEnum as _;
+
 use super::Exit;
 use super::args::{BuildArgs, Format, ProjectArgs};
+use super::output;
 use super::print::{self, Style};
 use super::progress::Terminal;
 use super::summary;
@@ -15,14 +18,30 @@ pub(super) fn run(args: &BuildArgs) -> Exit {
     if args.dry_run {
         return plan(&args.project);
     }
-    finish(&args.project, || build_and_print(&args.project))
+    finish(&args.project, || {
+        only(&args.project, &[Format::Text, Format::Json, Format::Env, Format::Github, Format::Tfvars])?;
+        build_and_print(&args.project)
+    })
 }
 
 pub(super) fn plan(args: &ProjectArgs) -> Exit {
-    finish(args, || plan_and_print(args))
+    finish(args, || {
+        only(args, &[Format::Text, Format::Json])?;
+        plan_and_print(args)
+    })
 }
 
-fn finish(args: &ProjectArgs, work: impl FnOnce() -> Result<Vec<Finding>, Failures>) -> Exit {
+/// Refuses a format that says what only a later stage knows.
+fn only(args: &ProjectArgs, formats: &[Format]) -> Result<()> {
+    if formats.contains(&args.format) {
+        return Ok(());
+    }
+    let name = args.format.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
+    Err(Error::config(format!("`--format {name}` says where zips are, which only `publish` knows"))
+        .hint("use `--format json` here"))
+}
+
+pub(super) fn finish(args: &ProjectArgs, work: impl FnOnce() -> Result<Vec<Finding>, Failures>) -> Exit {
     match work() {
         Ok(findings) if findings.iter().any(|f| f.level == Level::Error) => Exit::Refused,
         Ok(_) => Exit::Done,
@@ -32,20 +51,13 @@ fn finish(args: &ProjectArgs, work: impl FnOnce() -> Result<Vec<Finding>, Failur
 
 fn build_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
     with_session(args, |project, session| {
-        let (plan, manifest) = pipeline::build(project, session)?;
-        match args.format {
-            Format::Json => print::stdout(&manifest.to_json())?,
-            Format::Text if args.output.quiet => {}
-            Format::Text => print::stdout(&summary::build(
-                project,
-                &plan,
-                &manifest,
-                &session.options.out_dir,
-                Style::stdout(args.output),
-            ))?,
-        }
-        print::findings(&plan.findings, args.output);
-        Ok(plan.findings)
+        let built = pipeline::build(project, session)?;
+        let style = Style::stdout(args.output);
+        output::print(args.format, &built.manifest, args.output, || {
+            summary::build(project, &built, &session.options.out_dir, style)
+        })?;
+        print::findings(&built.plan.findings, args.output);
+        Ok(built.plan.findings)
     })
 }
 
@@ -54,16 +66,15 @@ fn plan_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
         let plan = pipeline::plan(project, session)?;
         match args.format {
             Format::Json => print::stdout(&Manifest::of_plan(&plan).to_json())?,
-            Format::Text => {
-                print::stdout(&summary::plan(project, &plan, args.output.verbose > 0, Style::stdout(args.output)))?;
-            }
+            // What a plan says is all that it is for: `--quiet` does not take it away.
+            _ => print::stdout(&summary::plan(project, &plan, args.output.verbose > 0, Style::stdout(args.output)))?,
         }
         print::findings(&plan.findings, args.output);
         Ok(plan.findings)
     })
 }
 
-fn with_session<T>(
+pub(super) fn with_session<T>(
     args: &ProjectArgs,
     work: impl FnOnce(&Project, Session<'_>) -> Result<T, Failures>,
 ) -> Result<T, Failures> {

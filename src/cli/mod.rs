@@ -4,8 +4,10 @@ mod args;
 mod build;
 mod cache;
 mod init;
+mod output;
 mod print;
 mod progress;
+mod publish;
 mod summary;
 
 use std::ffi::OsString;
@@ -46,6 +48,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     match cli.command {
         None => build::run(&cli.build),
         Some(Command::Build(args)) => build::run(&args),
+        Some(Command::Publish(args)) => publish::run(&args),
         Some(Command::Plan(args)) => build::plan(&args.project),
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Cache(command)) => cache::run(command),

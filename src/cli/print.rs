@@ -59,7 +59,7 @@ impl Style {
         self.paint("31", text)
     }
 
-    fn level(self, level: Level, text: &str) -> String {
+    pub(super) fn level(self, level: Level, text: &str) -> String {
         self.paint(
             match level {
                 Level::Error => "1;31",

@@ -9,6 +9,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::OutputArgs;
+use super::print::Style;
+use crate::finding::Level;
 use crate::process::redact;
 use crate::report::{Event, Reporter, Unit};
 
@@ -18,6 +20,7 @@ pub(super) struct Terminal {
     open: Mutex<HashMap<u64, ProgressBar>>,
     drawn: bool,
     verbose: bool,
+    style: Style,
 }
 
 impl Terminal {
@@ -29,6 +32,7 @@ impl Terminal {
             open: Mutex::default(),
             drawn,
             verbose: output.verbose > 0,
+            style: Style::stderr(output),
         }
     }
 
@@ -78,6 +82,10 @@ impl Reporter for Terminal {
                     bar.finish_and_clear();
                     self.bars.remove(&bar);
                 }
+            }
+            Event::Warning(text) => {
+                let label = self.style.level(Level::Warning, "warning");
+                self.bars.suspend(|| super::print::stderr(&format!("{label}: {}\n", redact(&text))));
             }
             Event::Debug(text) if self.verbose => {
                 self.bars.suspend(|| super::print::stderr(&format!("{}\n", redact(&text))));

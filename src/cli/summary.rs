@@ -4,25 +4,120 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::print::{self, Style};
-use crate::pipeline::{Manifest, ManifestFunction, Plan, PlannedFunction, Timings, Upload};
+use crate::finding::Level;
+use crate::pack::Artifact;
+use crate::pipeline::{Built, ManifestFunction, Plan, PlannedFunction, Sendings, Timings, Upload};
+use crate::process::quote;
 use crate::project::Project;
+use crate::publish::Options;
 use crate::report::{bytes, count, duration};
 
 /// How many of the largest packages are named.
 const LARGEST: usize = 3;
 
 /// The summary of a build.
-pub(super) fn build(project: &Project, plan: &Plan, manifest: &Manifest, out_dir: &Path, style: Style) -> String {
+pub(super) fn build(project: &Project, built: &Built, out_dir: &Path, style: Style) -> String {
     let mut out = String::new();
-    for (function, described) in plan.functions.iter().zip(&manifest.functions) {
-        head(&mut out, function, style);
-        packed(&mut out, described, out_dir, style);
-        packages(&mut out, function);
-        for note in &function.notes {
-            let _ = writeln!(out, "  {}", style.dim(note));
+    for (function, described) in built.plan.functions.iter().zip(&built.manifest.functions) {
+        one(&mut out, function, described, out_dir, style);
+        if described.upload == Some(Upload::S3) {
+            let _ = writeln!(out, "  too large for a direct upload: goes through S3");
         }
         out.push('\n');
     }
+    out + &total(project, built, out_dir, style)
+}
+
+/// The summary of a build whose zips were published.
+pub(super) fn publish(
+    project: &Project,
+    built: &Built,
+    options: &Options,
+    sendings: Sendings,
+    out_dir: &Path,
+    style: Style,
+) -> String {
+    let refused = built.plan.findings.iter().any(|f| f.level == Level::Error);
+    let mut out = String::new();
+    for (function, described) in built.plan.functions.iter().zip(&built.manifest.functions) {
+        one(&mut out, function, described, out_dir, style);
+        match &described.artifact {
+            Some(artifact) if !refused => place(&mut out, described, artifact, options, out_dir, style),
+            _ => {}
+        }
+        out.push('\n');
+    }
+    out.push_str(&total(project, built, out_dir, style));
+    let _ = writeln!(
+        out,
+        "{}",
+        match (refused, sendings) {
+            (true, _) => style.red("nothing was published"),
+            (false, Sendings { sent: 0, present: 0, .. }) => "nothing has to go through S3".to_owned(),
+            (false, Sendings { sent: 0, present, .. }) =>
+                format!("nothing to upload: {} there already", are(present)),
+            (false, Sendings { sent, bytes: sum, present }) => {
+                let time = duration(built.plan.timings.upload);
+                let there = if present > 0 { format!(", {} there already", are(present)) } else { String::new() };
+                format!("{} uploaded ({}) in {time}{there}", count(sent, "zip"), bytes(sum))
+            }
+        }
+    );
+    out
+}
+
+/// `1 zip is`, `2 zips are`.
+fn are(zips: usize) -> String {
+    format!("{} {}", count(zips, "zip"), if zips == 1 { "is" } else { "are" })
+}
+
+/// Where the zip is, in the words of whoever deploys it.
+fn place(
+    out: &mut String,
+    function: &ManifestFunction,
+    artifact: &Artifact,
+    options: &Options,
+    out_dir: &Path,
+    style: Style,
+) {
+    let mut facts = Vec::new();
+    if let Some(s3) = &function.s3 {
+        facts.push(("S3Bucket", s3.bucket.as_str()));
+        facts.push(("S3Key", &s3.key));
+        facts.extend(s3.version.as_deref().map(|version| ("S3ObjectVersion", version)));
+        facts.extend(s3.storage_mode.map(|mode| ("S3ObjectStorageMode", mode)));
+    }
+    facts.push(("CodeSha256", &artifact.code_sha256));
+    for (name, value) in facts {
+        let _ = writeln!(out, "  {} {value}", style.bold(&format!("{name:<19}")));
+    }
+    if function.s3.is_none() {
+        let mut command = format!(
+            "aws lambda update-function-code --function-name {} --zip-file {}",
+            function.name,
+            quote(&format!("fileb://{}", print::path(&out_dir.join(&artifact.path))))
+        );
+        for (flag, value) in [("--region", &options.aws.region), ("--profile", &options.aws.profile)] {
+            if let Some(value) = value {
+                let _ = write!(command, " {flag} {}", quote(value));
+            }
+        }
+        let _ = writeln!(out, "  small enough for a direct upload:\n    {command}");
+    }
+}
+
+fn one(out: &mut String, function: &PlannedFunction, described: &ManifestFunction, out_dir: &Path, style: Style) {
+    head(out, function, style);
+    packed(out, described, out_dir, style);
+    packages(out, function);
+    for note in &function.notes {
+        let _ = writeln!(out, "  {}", style.dim(note));
+    }
+}
+
+fn total(project: &Project, built: &Built, out_dir: &Path, style: Style) -> String {
+    let Built { plan, manifest, .. } = built;
+    let mut out = String::new();
     let packed = manifest.functions.iter().filter(|f| f.artifact.is_some()).count();
     let refused = manifest.functions.len() - packed;
     let mut line = format!("{} packed{}", count(packed, "function"), from(project));
@@ -96,9 +191,6 @@ fn packed(out: &mut String, function: &ManifestFunction, out_dir: &Path, style: 
         bytes(artifact.unzipped_bytes),
         count(artifact.files, "file")
     );
-    if function.upload == Some(Upload::S3) {
-        let _ = writeln!(out, "  too large for a direct upload: goes through S3");
-    }
 }
 
 fn packages(out: &mut String, function: &PlannedFunction) {

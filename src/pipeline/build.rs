@@ -1,7 +1,7 @@
 //! Packs what a plan says, and writes `manifest.json` last.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::manifest::Manifest;
@@ -22,12 +22,12 @@ const MANIFEST: &str = "manifest.json";
 ///
 /// # Errors
 /// See [`plan`]; and when an artifact cannot be written. Zips get their final names only when all of them are finished.
-pub fn build(project: &Project, session: Session<'_>) -> Result<(Plan, Manifest), Failures> {
+pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures> {
     let start = Instant::now();
     let mut plan = plan(project, session)?;
     let out_dir = &session.options.out_dir;
     fsio::create_dir_all(out_dir)?;
-    let _lock = lock(out_dir, session)?;
+    let lock = lock(out_dir, session)?;
     remove_partials(out_dir);
 
     let mut pack_time = std::time::Duration::ZERO;
@@ -58,8 +58,27 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<(Plan, Manifest)
     }
     plan.timings.total = start.elapsed();
     let manifest = Manifest::new(&plan, &artifacts);
-    fsio::write_atomic(&manifest_path, manifest.to_json().as_bytes())?;
-    Ok((plan, manifest))
+    let built = Built { plan, manifest, manifest_path, _lock: lock };
+    built.write_manifest()?;
+    Ok(built)
+}
+
+/// What was built. While it lives, no other process writes into the output folder.
+#[derive(Debug)]
+pub struct Built {
+    /// What was decided.
+    pub plan: Plan,
+    /// What was packed.
+    pub manifest: Manifest,
+    manifest_path: PathBuf,
+    _lock: File,
+}
+
+impl Built {
+    /// Writes the manifest as it is now.
+    pub(super) fn write_manifest(&self) -> Result<()> {
+        fsio::write_atomic(&self.manifest_path, self.manifest.to_json().as_bytes())
+    }
 }
 
 fn zip_name(function: &str) -> String {

@@ -55,10 +55,27 @@ pub struct ManifestFunction {
     /// How it gets to Lambda; absent without an artifact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,
+    /// The object in S3; only after `publish`, and only for a zip that went there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<ManifestObject>,
     /// The file that decided the packages.
     pub resolved_by: String,
     /// Packages in the order of their names.
     pub packages: Vec<ManifestPackage>,
+}
+
+/// Where a zip is in S3.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ManifestObject {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The version; nothing in a bucket that keeps none.
+    pub version: Option<String>,
+    /// `S3ObjectStorageMode`, when it is not Lambda's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_mode: Option<&'static str>,
 }
 
 /// How a zip gets to Lambda.
@@ -111,7 +128,7 @@ impl From<Timings> for TimingsMs {
             split: 0,
             check: ms(timings.check),
             pack: ms(timings.pack),
-            upload: 0,
+            upload: ms(timings.upload),
             total: ms(timings.total),
         }
     }
@@ -178,6 +195,7 @@ fn describe(function: &PlannedFunction) -> ManifestFunction {
         layers: Vec::new(),
         unzipped_total_bytes: function.tree.bytes(),
         upload: None,
+        s3: None,
         // Without the tool and its version, which are this machine's.
         resolved_by: function.resolved_by.split(" (").next().unwrap_or_default().to_owned(),
         packages,

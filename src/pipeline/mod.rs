@@ -1,19 +1,21 @@
 //! The pipeline in one place: project → resolve → check → pack → report.
 //!
-//! [`plan`] decides everything and packs nothing; [`build`] packs what a plan says. Both give plain values that the command
-//! line prints.
+//! [`plan`] decides everything and packs nothing; [`build`] packs what a plan says; [`publish`] builds and brings the zips
+//! to where a deployment can use them. All give plain values that the command line prints.
 
 mod build;
 mod manifest;
 mod plan;
+mod publish;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-pub use build::build;
-pub use manifest::{GENERATOR, Manifest, ManifestFunction, ManifestPackage, Upload};
+pub use build::{Built, build};
+pub use manifest::{GENERATOR, Manifest, ManifestFunction, ManifestObject, ManifestPackage, Upload};
 pub use plan::{Plan, PlannedFunction, PlannedPackage, plan};
+pub use publish::{Sendings, publish};
 
 use crate::error::{Error, Kind};
 use crate::lambda::Date;
@@ -81,6 +83,8 @@ pub struct Timings {
     pub check: Duration,
     /// Deflating and writing.
     pub pack: Duration,
+    /// Looking up and sending.
+    pub upload: Duration,
     /// From beginning to end.
     pub total: Duration,
 }

@@ -1,7 +1,9 @@
 //! What happens while it happens: the library tells a [`Reporter`], and only the command line draws.
 
+mod relay;
 mod units;
 
+pub use relay::{EventSender, relay};
 pub use units::{bytes, count, duration};
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +41,8 @@ pub enum Event {
         /// Which piece of work.
         id: u64,
     },
+    /// Something that everybody should know.
+    Warning(String),
     /// Something for `-v`.
     Debug(String),
 }
@@ -82,6 +86,11 @@ impl<'a> Task<'a> {
         Self { reporter, id }
     }
 
+    /// What identifies it in events that are sent on its behalf.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// So much more is done.
     pub fn advance(&self, by: u64) {
         self.reporter.event(Event::Advance { id: self.id, by });
@@ -96,5 +105,29 @@ impl<'a> Task<'a> {
 impl Drop for Task<'_> {
     fn drop(&mut self) {
         self.reporter.event(Event::End { id: self.id });
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A reporter that remembers.
+
+    use std::sync::Mutex;
+
+    use super::{Event, Reporter};
+
+    #[derive(Default)]
+    pub(crate) struct Recorder(Mutex<Vec<Event>>);
+
+    impl Recorder {
+        pub(crate) fn events(&self) -> Vec<Event> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    impl Reporter for Recorder {
+        fn event(&self, event: Event) {
+            self.0.lock().unwrap().push(event);
+        }
     }
 }
