@@ -138,7 +138,8 @@ mod tests {
             }
             assert_eq!(progress.moved(), 6);
         });
-        let advanced: u64 = heard.events().iter().map(|e| if let Event::Advance { by, .. } = e { *by } else { 0 }).sum();
+        let advanced: u64 =
+            heard.events().iter().map(|e| if let Event::Advance { by, .. } = e { *by } else { 0 }).sum();
         assert_eq!(advanced, 300_000);
     }
 

@@ -147,7 +147,10 @@ impl Problem {
         }
         HINTS.iter().find(|(codes, _)| codes.contains(&code)).map_or_else(
             || match self.status {
-                Some(429 | 500..=599) => vec![format!("it was tried {} times; run the same command again later: what was uploaded is not sent again", call.attempts)],
+                Some(429 | 500..=599) => vec![format!(
+                    "it was tried {} times; run the same command again later: what was uploaded is not sent again",
+                    call.attempts
+                )],
                 _ => Vec::new(),
             },
             |(_, hint)| vec![self.filled(hint, call)],
@@ -182,7 +185,10 @@ impl Problem {
 
     fn region_hint(&self, call: &Call) -> String {
         match self.region.as_deref().filter(|region| *region != call.region) {
-            Some(region) => format!("`{}` is in {region}, and {} was asked: run it with `--region {region}`", call.bucket, call.region),
+            Some(region) => format!(
+                "`{}` is in {region}, and {} was asked: run it with `--region {region}`",
+                call.bucket, call.region
+            ),
             None => format!(
                 "`{}` is in another region than {}: `aws s3api get-bucket-location --bucket {}` says which; name it with `--region`",
                 call.bucket, call.region, call.bucket
@@ -200,7 +206,9 @@ impl Problem {
         } else if text.contains("refused") {
             format!("nothing listens there; {tried}: check AWS_ENDPOINT_URL_S3, HTTPS_PROXY and NO_PROXY")
         } else {
-            format!("{tried}; check the network, HTTPS_PROXY and NO_PROXY, then run the same command again: what was uploaded is not sent again")
+            format!(
+                "{tried}; check the network, HTTPS_PROXY and NO_PROXY, then run the same command again: what was uploaded is not sent again"
+            )
         }
     }
 }
@@ -354,7 +362,12 @@ mod tests {
     fn each_refusal_has_its_next_step() {
         for (status, code, message, step) in [
             (404, "NoSuchBucket", "The specified bucket does not exist", "aws s3 mb s3://b --region eu-west-1"),
-            (403, "AccessDenied", "Access Denied", "`s3:PutObject` and `s3:PutObjectTagging` on `arn:aws:s3:::b/a.zip`"),
+            (
+                403,
+                "AccessDenied",
+                "Access Denied",
+                "`s3:PutObject` and `s3:PutObjectTagging` on `arn:aws:s3:::b/a.zip`",
+            ),
             (403, "", "the server answered 403", "`s3:PutObject`"),
             (400, "ExpiredToken", "The provided token has expired.", "sign in again"),
             (403, "InvalidAccessKeyId", "x", "AWS_ACCESS_KEY_ID"),
@@ -375,7 +388,10 @@ mod tests {
         let mut moved = answered(301, "PermanentRedirect", "x");
         assert!(shown(&moved, &call()).contains("get-bucket-location --bucket b"));
         moved.region = Some("us-west-2".into());
-        assert!(shown(&moved, &call()).contains("`b` is in us-west-2, and eu-west-1 was asked: run it with `--region us-west-2`"));
+        assert!(
+            shown(&moved, &call())
+                .contains("`b` is in us-west-2, and eu-west-1 was asked: run it with `--region us-west-2`")
+        );
         let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-north-1</Region></Error>";
         assert_eq!(region_in(Some(body.as_bytes())).as_deref(), Some("eu-north-1"));
         assert_eq!(region_in(Some(b"<Region>a\nb</Region>")), None);
@@ -406,6 +422,9 @@ mod tests {
     #[test]
     fn an_owner_that_was_expected_is_named_when_access_is_denied() {
         let call = Call { expected_owner: Some("111122223333".into()), ..call() };
-        assert!(shown(&answered(403, "AccessDenied", "Access Denied"), &call).contains("--expected-bucket-owner 111122223333"));
+        assert!(
+            shown(&answered(403, "AccessDenied", "Access Denied"), &call)
+                .contains("--expected-bucket-owner 111122223333")
+        );
     }
 }

@@ -44,8 +44,7 @@ impl Intercept for Attempts {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let body = std::mem::replace(context.response_mut().body_mut(), SdkBody::taken());
-        *context.response_mut().body_mut() =
-            SdkBody::from_body_1_x(http_body_util::Limited::new(body, MAX_ANSWER));
+        *context.response_mut().body_mut() = SdkBody::from_body_1_x(http_body_util::Limited::new(body, MAX_ANSWER));
         Ok(())
     }
 
@@ -59,7 +58,11 @@ impl Intercept for Attempts {
         let attempt = config.load::<RequestAttempts>().map_or(1, RequestAttempts::attempts);
         let call = config.load::<Metadata>().map_or("a call", Metadata::name);
         let why = match (context.response(), error.as_connector_error()) {
-            (Some(response), _) => format!("the server answered {}", response.status().as_u16()),
+            (Some(response), _) => match response.status().as_u16() {
+                // Others are answers, which whoever asked takes or tells.
+                status @ (408 | 429 | 500..) => format!("the server answered {status}"),
+                _ => return Ok(()),
+            },
             (None, Some(error)) => problem::chain(error),
             (None, None) if error.is_timeout_error() => "it took too long".to_owned(),
             (None, None) => return Ok(()),
@@ -94,7 +97,9 @@ impl Intercept for SignedBody {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        config.interceptor_state().store_put(aws_runtime::auth::PayloadSigningOverride::Precomputed(self.sha256.clone()));
+        config
+            .interceptor_state()
+            .store_put(aws_runtime::auth::PayloadSigningOverride::Precomputed(self.sha256.clone()));
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
 //! What may be typed, and what it means once the environment is taken in.
+#![expect(clippy::doc_markdown, reason = "these comments are the help texts, where backticks would stand as they are")]
 
 use std::path::{Path, PathBuf};
 

@@ -54,12 +54,10 @@ pub(super) fn publish(
         match (refused, sendings) {
             (true, _) => style.red("nothing was published"),
             (false, Sendings { sent: 0, present: 0, .. }) => "nothing has to go through S3".to_owned(),
-            (false, Sendings { sent: 0, present, .. }) =>
-                format!("nothing to upload: {} there already", are(present)),
+            (false, Sendings { sent: 0, present, .. }) => format!("nothing to upload: {} there already", are(present)),
             (false, Sendings { sent, bytes: sum, present }) => {
-                let time = duration(built.plan.timings.upload);
                 let there = if present > 0 { format!(", {} there already", are(present)) } else { String::new() };
-                format!("{} uploaded ({}) in {time}{there}", count(sent, "zip"), bytes(sum))
+                format!("{} uploaded ({}){there}", count(sent, "zip"), bytes(sum))
             }
         }
     );
@@ -229,10 +227,10 @@ fn all_packages(out: &mut String, function: &PlannedFunction) {
 }
 
 fn stages(timings: Timings) -> String {
-    format!(
-        "(resolve {}, check {}, pack {})",
-        duration(timings.resolve),
-        duration(timings.check),
-        duration(timings.pack)
-    )
+    let mut stages = vec![("resolve", timings.resolve), ("check", timings.check), ("pack", timings.pack)];
+    if !timings.upload.is_zero() {
+        stages.push(("upload", timings.upload));
+    }
+    let said: Vec<String> = stages.iter().map(|(stage, time)| format!("{stage} {}", duration(*time))).collect();
+    format!("({})", said.join(", "))
 }

@@ -2,6 +2,7 @@
 //! a bounded window, written in the order of paths, and hashed on the way.
 
 pub mod deflate;
+mod large;
 pub mod zip;
 
 use std::fs::File;
@@ -56,7 +57,7 @@ pub fn pack(tree: &Tree, target: &Path, task: &Task<'_>) -> Result<(AtomicFile, 
     for window in &windows {
         let (written, prepared) = rayon::join(
             || writer.write(std::mem::take(&mut ready), task),
-            || window.par_iter().map(|(path, entry)| prepare(path, entry)).collect::<Result<Vec<_>>>(),
+            || window.par_iter().map(|(path, entry)| prepare(path, entry, target)).collect::<Result<Vec<_>>>(),
         );
         written?;
         ready = prepared?;
@@ -76,17 +77,24 @@ pub fn pack(tree: &Tree, target: &Path, task: &Task<'_>) -> Result<(AtomicFile, 
     Ok((file, artifact))
 }
 
-/// Cuts the entries into runs of about [`WINDOW`] bytes that must be held in memory.
+/// Cuts the entries into runs of about [`WINDOW`] bytes that must be held in memory. A large file, which is not held,
+/// is a run of its own.
 fn windows<'a, 'b>(entries: &'b [(&'a ArchivePath, &'a Entry)]) -> Vec<&'b [(&'a ArchivePath, &'a Entry)]> {
     let mut windows = Vec::new();
     let (mut start, mut held) = (0, 0);
     for (i, (_, entry)) in entries.iter().enumerate() {
         let cost = if copied_from(entry).is_some() { 0 } else { entry.size() };
-        if i > start && held + cost > WINDOW {
+        let large = large::is_large(entry, cost);
+        if i > start && (large || held + cost > WINDOW) {
             windows.push(&entries[start..i]);
             (start, held) = (i, 0);
         }
-        held += cost;
+        if large {
+            windows.push(&entries[i..=i]);
+            start = i + 1;
+        } else {
+            held += cost;
+        }
     }
     windows.push(&entries[start..]);
     windows
@@ -116,6 +124,7 @@ struct Prepared<'a> {
 
 enum Data<'a> {
     Held(Vec<u8>),
+    Large(large::Packed),
     Copied(&'a Arc<Archive>, usize),
 }
 
@@ -124,7 +133,7 @@ fn member_name(path: &ArchivePath, entry: &Entry) -> String {
     if matches!(entry, Entry::Directory) { format!("{path}/") } else { path.to_string() }
 }
 
-fn prepare<'a>(path: &ArchivePath, entry: &'a Entry) -> Result<Prepared<'a>> {
+fn prepare<'a>(path: &ArchivePath, entry: &'a Entry, target: &Path) -> Result<Prepared<'a>> {
     let mode = match entry {
         Entry::File { executable: true, .. } => 0o100_755,
         Entry::File { .. } => 0o100_644,
@@ -142,6 +151,11 @@ fn prepare<'a>(path: &ArchivePath, entry: &'a Entry) -> Result<Prepared<'a>> {
             size: member.size,
             data: Data::Copied(archive, index),
         });
+    }
+    if large::is_large(entry, entry.size()) {
+        let packed = large::pack(entry, target)?;
+        let (method, crc32, size) = (packed.method(), packed.crc32, packed.size);
+        return Ok(Prepared { name, mode, method, crc32, size, data: Data::Large(packed) });
     }
     let bytes = entry.read()?;
     let (crc32, size) = (crc32fast::hash(&bytes), bytes.len() as u64);
@@ -185,6 +199,10 @@ impl Writer<'_> {
                 header.compressed_size = bytes.len() as u64;
                 self.zip.add(header, &mut bytes.as_slice())
             }
+            Data::Large(packed) => {
+                header.compressed_size = packed.compressed_size();
+                packed.read(|reader| self.zip.add(header, reader))
+            }
             Data::Copied(archive, index) => {
                 let member = &archive.members()[index];
                 header.compressed_size = member.compressed_size;
@@ -202,6 +220,8 @@ impl Writer<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
     use crate::report::{Silent, Unit};
 
@@ -256,6 +276,39 @@ mod tests {
         let reader = ::zip::ZipArchive::new(io::Cursor::new(&bytes)).unwrap();
         let names: Vec<_> = (0..3).map(|i| reader.name_for_index(i).unwrap().unwrap().into_owned()).collect();
         assert_eq!(names, ["data-old/", "data.json", "data/"]);
+    }
+
+    #[test]
+    fn a_large_file_is_packed_in_pieces_to_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut state = 7_u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            u8::try_from(state >> 24).unwrap()
+        };
+        let random: Vec<u8> = (0..large::LARGE + 100).map(|_| noise()).collect();
+        let text: Vec<u8> = (0..large::LARGE + 12_345).map(|n| if n % 9 == 0 { noise() } else { b'x' }).collect();
+        let mut tree = Tree::new();
+        for (name, bytes) in [("random", &random), ("text", &text)] {
+            std::fs::File::create(dir.path().join(name)).unwrap().write_all(bytes).unwrap();
+            let source = Source::Disk(dir.path().join(name));
+            tree.insert(path(name), Entry::File { executable: false, size: bytes.len() as u64, source });
+        }
+        tree.insert(path("small"), Entry::bytes(b"small".as_slice(), false));
+        let (one, artifact) = packed(&tree, 1);
+        let (three, _) = packed(&tree, 3);
+        assert!(one == three);
+        assert_eq!(artifact.unzipped_bytes, 2 * large::LARGE + 12_345 + 100 + 5);
+        let mut reader = ::zip::ZipArchive::new(io::Cursor::new(&one)).unwrap();
+        for (name, bytes, method) in
+            [("random", &random, ::zip::CompressionMethod::Stored), ("text", &text, ::zip::CompressionMethod::Deflated)]
+        {
+            let mut member = reader.by_name(name).unwrap();
+            assert_eq!(member.compression(), method);
+            let mut unpacked = Vec::new();
+            member.read_to_end(&mut unpacked).unwrap();
+            assert!(unpacked == *bytes, "{name}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Built, Failures, Manifest, ManifestObject, Session, build};
 use crate::aws::Aws;
 use crate::error::Result;
-use crate::finding::{Level, Override, Overrides, Rule};
+use crate::finding::{Finding, Level, Override, Overrides, Rule};
 use crate::project::Project;
 use crate::publish::{self, Bucket, Options, Parcel, S3Mode, StorageMode, Stored};
 use crate::report::{self, EventSender, Task, Unit};
@@ -32,12 +32,17 @@ pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Re
     report::relay(session.reporter, |events| {
         let start = Instant::now();
         // What is sure to be needed is asked for before a build that may take minutes.
-        let early = if options.s3 == S3Mode::Always { Some(connect(options, &events, session)?) } else { None };
+        let aws = (options.s3 == S3Mode::Always).then(|| connect(options, &events, session)).transpose()?;
+        let bucket = match (&aws, &options.bucket) {
+            (Some(aws), Some(name)) => Some(Bucket::open(aws, name, options)?),
+            _ => None,
+        };
         let mut built = build(&asked(project, options), session)?;
         let sendings = if has_error(&built) {
             Sendings::default()
         } else {
-            send(&mut built, project, session, options, early, &events)?
+            let sender = Sender { project, session, options, events: &events };
+            sender.send(&mut built, bucket.as_ref())?
         };
         built.plan.findings = Overrides::default().apply(std::mem::take(&mut built.plan.findings));
         built.plan.timings.total = start.elapsed();
@@ -66,50 +71,60 @@ fn connect(options: &Options, events: &EventSender, session: Session<'_>) -> Res
     Aws::connect(&options.aws, events.clone())
 }
 
-fn send(
-    built: &mut Built,
-    project: &Project,
-    session: Session<'_>,
-    options: &Options,
-    early: Option<Aws>,
-    events: &EventSender,
-) -> Result<Sendings, Failures> {
-    let start = Instant::now();
-    let paths: Vec<_> = built
-        .manifest
-        .functions
-        .iter()
-        .filter_map(|f| Some((f, f.artifact.as_ref()?)))
-        .map(|(function, artifact)| (function, artifact, session.options.out_dir.join(&artifact.path)))
-        .collect();
-    let parcels = paths.iter().map(|(function, artifact, path)| Parcel {
-        name: &function.name,
-        path,
-        bytes: artifact.bytes,
-        sha256: &artifact.sha256,
-        code_sha256: &artifact.code_sha256,
-    });
-    let parcels = publish::chosen(parcels.collect(), options)?;
-    let Some(name) = options.bucket.as_deref().filter(|_| !parcels.is_empty()) else {
-        return Ok(Sendings::default());
-    };
-    let aws = early.map_or_else(|| connect(options, events, session), Ok)?;
-    let bucket = Bucket::open(&aws, name, options)?;
-    let found = project.checks.apply(publish::check_bucket(&bucket, options));
-    let refused = found.iter().any(|f| f.level == Level::Error);
-    built.plan.findings.extend(found);
-    if refused {
-        return Ok(Sendings::default());
-    }
-    let stored = publish::send_all(&bucket, &parcels, options, &aws, session.reporter).map_err(Failures)?;
-    let sendings = count(&parcels, &stored);
-    let names: Vec<String> = parcels.iter().map(|parcel| parcel.name.to_owned()).collect();
-    place(&mut built.manifest, &names, stored, name, options.storage);
-    built.plan.timings.upload = start.elapsed();
-    Ok(sendings)
+/// What sending works with.
+struct Sender<'a> {
+    project: &'a Project,
+    session: Session<'a>,
+    options: &'a Options,
+    events: &'a EventSender,
 }
 
-fn count(parcels: &[Parcel<'_>], stored: &[Stored]) -> Sendings {
+impl Sender<'_> {
+    fn send(&self, built: &mut Built, bucket: Option<&Bucket<'_>>) -> Result<Sendings, Failures> {
+        let start = Instant::now();
+        let parcels = publish::chosen(self.parcels(&built.manifest), self.options)?;
+        let Some(name) = self.options.bucket.as_deref().filter(|_| !parcels.is_empty()) else {
+            return Ok(Sendings::default());
+        };
+        let (findings, stored) = match bucket {
+            Some(bucket) => self.send_into(bucket, &parcels)?,
+            None => {
+                let aws = connect(self.options, self.events, self.session)?;
+                self.send_into(&Bucket::open(&aws, name, self.options)?, &parcels)?
+            }
+        };
+        let sendings = place(&mut built.manifest, &parcels, &stored, name, self.options.storage);
+        built.plan.findings.extend(findings);
+        built.plan.timings.upload = start.elapsed();
+        Ok(sendings)
+    }
+
+    fn parcels(&self, manifest: &Manifest) -> Vec<Parcel> {
+        let artifacts = manifest.functions.iter().filter_map(|f| Some((&f.name, f.artifact.as_ref()?)));
+        artifacts
+            .map(|(name, artifact)| Parcel {
+                name: name.clone(),
+                path: self.session.options.out_dir.join(&artifact.path),
+                bytes: artifact.bytes,
+                sha256: artifact.sha256.clone(),
+                code_sha256: artifact.code_sha256.clone(),
+            })
+            .collect()
+    }
+
+    /// Nothing is stored when the bucket will not do.
+    fn send_into(&self, bucket: &Bucket<'_>, parcels: &[Parcel]) -> Result<(Vec<Finding>, Vec<Stored>), Failures> {
+        let findings = self.project.checks.apply(publish::check_bucket(bucket, self.options));
+        if findings.iter().any(|f| f.level == Level::Error) {
+            return Ok((findings, Vec::new()));
+        }
+        let stored = publish::send_all(bucket, parcels, self.options, self.session.reporter).map_err(Failures)?;
+        Ok((findings, stored))
+    }
+}
+
+/// Says in the manifest where each zip is.
+fn place(manifest: &mut Manifest, parcels: &[Parcel], stored: &[Stored], bucket: &str, mode: StorageMode) -> Sendings {
     let mut sendings = Sendings::default();
     for (parcel, stored) in parcels.iter().zip(stored) {
         if stored.sent {
@@ -118,19 +133,14 @@ fn count(parcels: &[Parcel<'_>], stored: &[Stored]) -> Sendings {
         } else {
             sendings.present += 1;
         }
-    }
-    sendings
-}
-
-fn place(manifest: &mut Manifest, names: &[String], stored: Vec<Stored>, bucket: &str, storage: StorageMode) {
-    for (name, stored) in names.iter().zip(stored) {
-        if let Some(function) = manifest.functions.iter_mut().find(|f| f.name == *name) {
+        if let Some(function) = manifest.functions.iter_mut().find(|f| f.name == parcel.name) {
             function.s3 = Some(ManifestObject {
                 bucket: bucket.to_owned(),
-                key: stored.key,
-                version: stored.version,
-                storage_mode: (storage == StorageMode::Reference).then_some("REFERENCE"),
+                key: stored.key.clone(),
+                version: stored.version.clone(),
+                storage_mode: (mode == StorageMode::Reference).then_some("REFERENCE"),
             });
         }
     }
+    sendings
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumMode, ServerSideEncryption};
 
-use super::options::Options;
 use super::Parcel;
+use super::options::Options;
 use crate::aws::body::{self, Progress};
 use crate::aws::problem::{Call, Problem};
 use crate::aws::watch::SignedBody;
@@ -108,6 +108,11 @@ impl<'a> Bucket<'a> {
         Ok(bucket)
     }
 
+    /// The way to it.
+    pub(super) fn aws(&self) -> &Aws {
+        self.aws
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -179,7 +184,7 @@ impl<'a> Bucket<'a> {
 
     /// What stands under a key, compared with a parcel.
     /// Without `version`, the newest.
-    pub(super) async fn find(&self, key: &str, version: Option<&str>, parcel: &Parcel<'_>) -> Result<Found> {
+    pub(super) async fn find(&self, key: &str, version: Option<&str>, parcel: &Parcel) -> Result<Found> {
         let mut asked = self.head(key, version, true).await;
         // The checksum of an object that KMS has encrypted takes `kms:Decrypt`; its metadata does not.
         if asked.as_ref().is_err_and(Problem::is_denied) {
@@ -192,7 +197,11 @@ impl<'a> Bucket<'a> {
         match problem.status {
             Some(404) if !problem.is("NoSuchBucket") => Ok(Found::Absent),
             _ if problem.is_denied() => Ok(Found::Hidden),
-            _ => Err(problem.error(&self.call(format!("look up `{key}` in `{}`", self.name), &["s3:GetObject"], Some(key)))),
+            _ => Err(problem.error(&self.call(
+                format!("look up `{key}` in `{}`", self.name),
+                &["s3:GetObject"],
+                Some(key),
+            ))),
         }
     }
 
@@ -221,7 +230,7 @@ impl<'a> Bucket<'a> {
     pub(super) async fn put(
         &self,
         key: &str,
-        parcel: &Parcel<'_>,
+        parcel: &Parcel,
         file: &Arc<File>,
         progress: &Arc<Progress>,
         only_new: bool,
@@ -234,8 +243,8 @@ impl<'a> Bucket<'a> {
             .body(ByteStream::new(body::of_file(Arc::clone(file), parcel.bytes, Arc::clone(progress))))
             .content_length(i64::try_from(parcel.bytes).unwrap_or(i64::MAX))
             .content_type("application/zip")
-            .checksum_sha256(parcel.code_sha256)
-            .metadata(DIGEST, parcel.sha256)
+            .checksum_sha256(&parcel.code_sha256)
+            .metadata(DIGEST, &parcel.sha256)
             .metadata(WRITER, env!("CARGO_PKG_VERSION"))
             .set_if_none_match(only_new.then(|| "*".to_owned()))
             .set_tagging(tagging(&self.options.tags))
@@ -243,7 +252,7 @@ impl<'a> Bucket<'a> {
             .set_ssekms_key_id(self.options.kms_key.clone())
             .set_expected_bucket_owner(self.options.expected_owner.clone())
             .customize()
-            .interceptor(SignedBody::new(parcel.sha256));
+            .interceptor(SignedBody::new(&parcel.sha256));
         let Some(answer) = while_moving(request.send(), progress, self.options.silence).await else {
             return Ok(Sent::Silent(self.options.silence));
         };
@@ -298,11 +307,11 @@ struct Object {
 }
 
 impl Object {
-    fn compared(self, parcel: &Parcel<'_>) -> Found {
+    fn compared(self, parcel: &Parcel) -> Found {
         let same = match &self.sha256 {
-            Some(sha256) => sha256 == parcel.code_sha256,
+            Some(sha256) => *sha256 == parcel.code_sha256,
             // The metadata was written with the object, in a request that was refused unless its bytes had that digest.
-            None => self.said.as_deref() == Some(parcel.sha256),
+            None => self.said.as_ref() == Some(&parcel.sha256),
         };
         if same && self.bytes == parcel.bytes { Found::Same(self.version) } else { Found::Other(self.bytes) }
     }
@@ -359,7 +368,13 @@ mod tests {
 
     #[test]
     fn the_service_checksum_counts_more_than_what_metadata_says() {
-        let parcel = Parcel { name: "a", path: "a.zip".as_ref(), bytes: 3, sha256: "00ff", code_sha256: "AP8=" };
+        let parcel = Parcel {
+            name: "a".into(),
+            path: "a.zip".into(),
+            bytes: 3,
+            sha256: "00ff".into(),
+            code_sha256: "AP8=".into(),
+        };
         let object = |sha256: Option<&str>, said: Option<&str>, bytes| Object {
             bytes,
             sha256: sha256.map(str::to_owned),

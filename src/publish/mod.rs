@@ -8,14 +8,13 @@ mod bucket;
 mod options;
 mod upload;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use futures_util::StreamExt as _;
 
 pub use bucket::{Bucket, Versioning};
 pub use options::{KeyStyle, Options, S3Mode, StorageMode};
 
-use crate::aws::Aws;
 use crate::error::Error;
 use crate::finding::{Finding, Level, Rule};
 use crate::lambda;
@@ -26,17 +25,17 @@ const AT_ONCE: usize = 8;
 
 /// A zip that is to be in S3.
 #[derive(Debug, Clone)]
-pub struct Parcel<'a> {
+pub struct Parcel {
     /// The function.
-    pub name: &'a str,
+    pub name: String,
     /// The zip on disk.
-    pub path: &'a Path,
+    pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
     /// Its SHA-256 in lower-case hexadecimal.
-    pub sha256: &'a str,
+    pub sha256: String,
     /// The same in base64.
-    pub code_sha256: &'a str,
+    pub code_sha256: String,
 }
 
 /// Where a zip is in S3.
@@ -83,7 +82,7 @@ fn check_versions(bucket: &Bucket<'_>, options: &Options) -> Option<Finding> {
         format!("allow `s3:GetBucketVersioning` on `{}`", bucket.arn())
     } else {
         format!(
-            "let it: `aws s3api put-bucket-versioning --bucket {name} --versioning-configuration Status=Enabled`"
+            "enable them: `aws s3api put-bucket-versioning --bucket {name} --versioning-configuration Status=Enabled`"
         )
     };
     let finding = |message, hint| Finding::new(Rule::UnversionedBucket, message, hint);
@@ -107,7 +106,9 @@ fn check_versions(bucket: &Bucket<'_>, options: &Options) -> Option<Finding> {
         );
     }
     Some(finding(
-        format!("{state}: no S3ObjectVersion is printed (the key changes with the bytes, so a deployment still sees each change)"),
+        format!(
+            "{state}: no S3ObjectVersion is printed (the key changes with the bytes, so a deployment still sees each change)"
+        ),
         format!("{enable}; or set `unversioned-bucket = \"ignore\"` in `[checks]`"),
     ))
 }
@@ -118,22 +119,21 @@ fn check_versions(bucket: &Bucket<'_>, options: &Options) -> Option<Finding> {
 /// One for each zip that failed. What was sent before stays, and is found by the next run.
 pub fn send_all(
     bucket: &Bucket<'_>,
-    parcels: &[Parcel<'_>],
+    parcels: &[Parcel],
     options: &Options,
-    aws: &Aws,
     reporter: &dyn Reporter,
 ) -> Result<Vec<Stored>, Vec<Error>> {
     let total = parcels.iter().map(|p| p.bytes).sum();
-    let label = if parcels.len() == 1 { parcels[0].name.to_owned() } else { format!("{} zips", parcels.len()) };
+    let label = if parcels.len() == 1 { parcels[0].name.clone() } else { format!("{} zips", parcels.len()) };
     let task = Task::begin(reporter, format!("Uploading {label}"), Some(total), Unit::Bytes);
     let failed = std::cell::Cell::new(false);
-    let results = aws.block_on(
+    let results = bucket.aws().block_on(
         futures_util::stream::iter(parcels.iter().enumerate())
             .map(async |(index, parcel)| {
                 if failed.get() {
                     return (index, None);
                 }
-                let result = upload::upload(bucket, parcel, options, aws.events(), task.id()).await;
+                let result = upload::upload(bucket, parcel, options, bucket.aws().events(), task.id()).await;
                 failed.set(failed.get() || result.is_err());
                 (index, Some(result.map_err(|e| e.context(format!("function `{}`", parcel.name)))))
             })
@@ -161,8 +161,8 @@ pub fn send_all(
 ///
 /// # Errors
 /// When one has to, and no bucket is named.
-pub fn chosen<'a>(parcels: Vec<Parcel<'a>>, options: &Options) -> Result<Vec<Parcel<'a>>, Error> {
-    let chosen: Vec<Parcel<'a>> = parcels.into_iter().filter(|parcel| options.through_s3(parcel.bytes)).collect();
+pub fn chosen(parcels: Vec<Parcel>, options: &Options) -> Result<Vec<Parcel>, Error> {
+    let chosen: Vec<Parcel> = parcels.into_iter().filter(|parcel| options.through_s3(parcel.bytes)).collect();
     match chosen.first() {
         Some(first) if options.bucket.is_none() => Err(Error::config(format!(
             "`{}` has {} bytes, and {} with a request: it has to go through S3, and no bucket is named",

@@ -118,8 +118,12 @@ impl Options {
             return Err(Error::config("everything is to go through S3, and no bucket is named")
                 .hint("name one in the functions' region with `--bucket`"));
         }
-        if let Some(owner) = self.expected_owner.as_ref().filter(|o| o.len() != 12 || !o.bytes().all(|b| b.is_ascii_digit())) {
-            return Err(Error::config(format!("`--expected-bucket-owner {owner}` is not an account id: it has 12 digits")));
+        if let Some(owner) =
+            self.expected_owner.as_ref().filter(|o| o.len() != 12 || !o.bytes().all(|b| b.is_ascii_digit()))
+        {
+            return Err(Error::config(format!(
+                "`--expected-bucket-owner {owner}` is not an account id: it has 12 digits"
+            )));
         }
         if self.tags.len() > MOST_TAGS {
             return Err(Error::config(format!("{} tags; an object of S3 has at most {MOST_TAGS}", self.tags.len())));

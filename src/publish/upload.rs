@@ -21,12 +21,12 @@ const ATTEMPTS: u32 = 4;
 /// Brings a parcel into the bucket.
 pub(super) async fn upload(
     bucket: &Bucket<'_>,
-    parcel: &Parcel<'_>,
+    parcel: &Parcel,
     options: &Options,
     events: &EventSender,
     task: u64,
 ) -> Result<Stored> {
-    let key = options.key(parcel.name, parcel.sha256);
+    let key = options.key(&parcel.name, &parcel.sha256);
     let progress = Progress::new(events.clone(), task);
     let upload = Upload { bucket, parcel, options, events, key: &key, progress };
     let file = Arc::new(upload.opened()?);
@@ -68,7 +68,7 @@ pub(super) async fn upload(
 
 struct Upload<'a> {
     bucket: &'a Bucket<'a>,
-    parcel: &'a Parcel<'a>,
+    parcel: &'a Parcel,
     options: &'a Options,
     events: &'a EventSender,
     key: &'a str,
@@ -77,7 +77,7 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     fn opened(&self) -> Result<File> {
-        let path = self.parcel.path;
+        let path = &self.parcel.path;
         let file = File::open(path).map_err(|e| Error::io("read", path, &e))?;
         let bytes = file.metadata().map_err(|e| Error::io("read", path, &e))?.len();
         if bytes == self.parcel.bytes {
@@ -138,14 +138,14 @@ impl Upload<'_> {
 
     /// The service's own checksum must be the zip's. A store that gives none is asked what stands there.
     async fn verify(&self, sha256: Option<&str>, version: Option<&str>, hidden: bool) -> Result<()> {
-        let expected = self.parcel.code_sha256;
+        let expected = &self.parcel.code_sha256;
         let wrong = |got: &str| {
             Err(self
                 .failed(&format!("the service's checksum of what it stored is {got}, and the zip's is {expected}"))
                 .hint("do not deploy that object; something on the way or the store itself changes bytes"))
         };
         match sha256 {
-            Some(got) if got == expected => Ok(()),
+            Some(got) if got == *expected => Ok(()),
             Some(got) => wrong(got),
             None if hidden => Ok(()),
             None => match self.bucket.find(self.key, version, self.parcel).await? {
