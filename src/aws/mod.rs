@@ -12,15 +12,18 @@ pub mod watch;
 use std::future::Future;
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::service_config::ServiceConfigKey;
 
 use crate::error::{Error, Result};
-use crate::report::EventSender;
+use crate::report::{Event, EventSender};
 
 /// How often a call is tried, the first time included, unless `AWS_MAX_ATTEMPTS` or the profile says otherwise.
 const ATTEMPTS: u32 = 5;
@@ -61,7 +64,7 @@ impl Aws {
             .map_err(|e| Error::failed("Failed to start the network runtime").because(e))?;
         let client = http::client()?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(client)
+            .http_client(client.clone())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
             // It ends uploads over a slow line; who waits for what is watched where it is known (`publish::upload`).
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
@@ -86,7 +89,11 @@ impl Aws {
             Some(said) if said.max_attempts() != SDK_ATTEMPTS => said.clone(),
             _ => RetryConfig::standard().with_max_attempts(ATTEMPTS),
         };
-        let config = config.into_builder().retry_config(retries).build();
+        let mut builder = config.into_builder().retry_config(retries);
+        if let Some(profile) = &settings.profile {
+            builder = builder.credentials_provider(of_profile(profile, client, &region));
+        }
+        let config = builder.build();
         let aws = Self { runtime, config, region, endpoint, events };
         aws.find_credentials()?;
         Ok(aws)
@@ -97,7 +104,10 @@ impl Aws {
         let Some(provider) = self.config.credentials_provider() else { return Err(problem::no_credentials()) };
         match self.block_on(provider.provide_credentials()) {
             Ok(_) => Ok(()),
-            Err(error) => Err(problem::credentials(&error)),
+            Err(error) => {
+                self.events.send(Event::Debug(problem::chain(&error)));
+                Err(problem::credentials(&error))
+            }
         }
     }
 
@@ -139,6 +149,17 @@ impl Aws {
             .build();
         aws_sdk_s3::Client::from_conf(config)
     }
+}
+
+/// The credentials of a profile that the command line names: they count more than `AWS_ACCESS_KEY_ID`, which the chain
+/// would take first.
+fn of_profile(profile: &str, client: SharedHttpClient, region: &str) -> SharedCredentialsProvider {
+    let config = ProviderConfig::without_region()
+        .with_behavior_version(Some(BehaviorVersion::latest()))
+        .with_http_client(client)
+        .with_region(Some(Region::new(region.to_owned())));
+    let provider = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build();
+    SharedCredentialsProvider::new(provider)
 }
 
 /// `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or what the profile says, as the SDK itself looks it up.

@@ -273,7 +273,8 @@ pub(super) fn no_credentials() -> Error {
 pub(super) fn credentials(error: &CredentialsError) -> Error {
     match error {
         CredentialsError::CredentialsNotLoaded(_) => match error.source() {
-            Some(source) if !chain(source).contains("no providers in chain") => no_credentials().because(chain(source)),
+            // Each provider's reason, of which most only say that it was not asked.
+            Some(source) if !chain(source).contains("Attempted:") => no_credentials().because(chain(source)),
             _ => no_credentials(),
         },
         other => {

@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+pub mod fake_s3;
 pub mod runtime_api;
+pub mod s3;
 
 /// A day on which the runtimes of the tests stand where the tests expect them.
 pub const TODAY: &str = "2026-11-23";
@@ -110,6 +112,24 @@ pub fn binary() -> Command {
         .env_remove("CARGO_BUILD_TARGET")
         .stdin(Stdio::null());
     command
+}
+
+/// Lets a command talk to an endpoint of AWS's services with these keys, and with nothing that this machine has set.
+pub fn aws<'c>(command: &'c mut Command, endpoint: &str, key: &str, secret: &str) -> &'c mut Command {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy().to_uppercase();
+        if text.starts_with("AWS_") || text.ends_with("_PROXY") || text == "GITHUB_OUTPUT" {
+            command.env_remove(&name);
+        }
+    }
+    command
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_ACCESS_KEY_ID", key)
+        .env("AWS_SECRET_ACCESS_KEY", secret)
+        .env("AWS_REGION", "eu-west-1")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
 }
 
 /// `PATH` with the tools that `make tools` installs before the system's.
