@@ -140,9 +140,9 @@ impl Fake {
         self
     }
 
-    /// Puts an object there, past all rules.
-    pub fn store(&self, key: &str, bytes: &[u8]) {
-        store(&mut self.state.lock().unwrap(), key, bytes.to_vec(), Vec::new());
+    /// No faults from now on.
+    pub fn mend(&self) {
+        self.state.lock().unwrap().rules.clear();
     }
 
     pub fn requests(&self, method: &str) -> Vec<Request> {
