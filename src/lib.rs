@@ -17,6 +17,7 @@ pub mod check;
 pub mod cli;
 pub mod error;
 pub mod finding;
+pub mod fresh;
 pub mod fsio;
 pub mod interrupt;
 pub mod lambda;

@@ -25,11 +25,11 @@ fn noise(length: usize) -> Vec<u8> {
     .collect()
 }
 
-/// Files in the output folder but the lock.
+/// Files in the output folder but the lock and what the next build may know.
 fn left(project: &Project) -> Vec<String> {
     let entries = std::fs::read_dir(project.out("")).into_iter().flatten().flatten();
     let mut names: Vec<String> =
-        entries.map(|e| e.file_name().into_string().unwrap()).filter(|n| n != ".lambda-pack.lock").collect();
+        entries.map(|e| e.file_name().into_string().unwrap()).filter(|n| !n.starts_with(".lambda-pack.")).collect();
     names.sort();
     names
 }

@@ -308,6 +308,7 @@ impl ProjectArgs {
             out_dir: self.out_dir.as_deref().map_or_else(|| Ok(project.default_out_dir.clone()), absolute)?,
             offline: self.offline,
             locked: self.locked,
+            no_cache: self.no_cache,
             today: today()?,
         })
     }

@@ -9,10 +9,12 @@ use std::path::Path;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::deflate::LEVEL;
 use super::zip::Method;
 use crate::error::{Error, Result};
+use crate::store::encode_hex;
 use crate::tree::{Entry, Source};
 
 /// From this size on, in bytes, a file is not held.
@@ -34,6 +36,8 @@ pub(super) struct Packed {
     pub(super) crc32: u32,
     /// Their number.
     pub(super) size: u64,
+    /// Their SHA-256 in hexadecimal.
+    pub(super) sha256: String,
     data: Data,
 }
 
@@ -49,16 +53,18 @@ pub(super) fn pack(entry: &Entry, target: &Path) -> Result<Packed> {
     let (path, file, start, size) = opened(entry)?;
     let folder = target.parent().unwrap_or(Path::new("."));
     let spill = tempfile::tempfile_in(folder).map_err(|e| Error::io("create a temporary file in", folder, &e))?;
-    let mut packer = Packer { input: file, path, spill, folder, crc: crc32fast::Hasher::new(), written: 0 };
+    let mut packer =
+        Packer { input: file, path, spill, folder, crc: crc32fast::Hasher::new(), hash: Sha256::new(), written: 0 };
     packer.input.seek(SeekFrom::Start(start)).map_err(|e| Error::io("read", path, &e))?;
     packer.run(size)?;
     let crc32 = packer.crc.clone().finalize();
+    let sha256 = encode_hex(&packer.hash.clone().finalize());
     let data = if packer.written < size {
         Data::Deflated(packer.spill, packer.written)
     } else {
         Data::Stored(packer.input, start)
     };
-    Ok(Packed { crc32, size, data })
+    Ok(Packed { crc32, size, sha256, data })
 }
 
 /// The file that an entry's bytes are in, and where in it they begin and how many they are.
@@ -85,6 +91,7 @@ struct Packer<'a> {
     spill: File,
     folder: &'a Path,
     crc: crc32fast::Hasher,
+    hash: Sha256,
     written: u64,
 }
 
@@ -99,8 +106,15 @@ impl Packer<'_> {
                 left -= piece.len() as u64;
                 pieces.push((piece, left == 0));
             }
-            let deflated: io::Result<Vec<(Vec<u8>, crc32fast::Hasher)>> =
-                pieces.par_iter().map(|(piece, last)| Ok((deflate(piece, *last)?, hasher(piece)))).collect();
+            let (deflated, ()) = rayon::join(
+                || {
+                    pieces
+                        .par_iter()
+                        .map(|(piece, last)| Ok((deflate(piece, *last)?, hasher(piece))))
+                        .collect::<io::Result<Vec<_>>>()
+                },
+                || pieces.iter().for_each(|(piece, _)| self.hash.update(piece)),
+            );
             for (bytes, crc) in deflated.map_err(|e| Error::io("deflate", self.path, &e))? {
                 self.crc.combine(&crc);
                 self.written += bytes.len() as u64;

@@ -7,17 +7,17 @@ pub mod zip;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::fsio::AtomicFile;
 use crate::report::Task;
-use crate::store::{Archive, encode_hex};
+use crate::store::{Archive, encode_hex, sha256};
 use crate::tree::{ArchivePath, Entry, Source, Tree};
 use zip::{Header, Method, ZipWriter};
 
@@ -25,7 +25,7 @@ use zip::{Header, Method, ZipWriter};
 const WINDOW: u64 = 32 << 20;
 
 /// A finished zip.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// Its path relative to the manifest.
     pub path: String,
@@ -41,14 +41,30 @@ pub struct Artifact {
     pub code_sha256: String,
 }
 
+/// A zip under a temporary name.
+#[derive(Debug)]
+pub struct Packed {
+    /// The zip; the caller commits it.
+    pub file: AtomicFile,
+    /// What is said of it.
+    pub artifact: Artifact,
+    /// The files on disk that were read, with the SHA-256 of what was read, in hexadecimal.
+    pub read: Vec<(PathBuf, String)>,
+}
+
 /// Packs a tree into a zip under a temporary name. The caller commits it.
 ///
 /// # Errors
 /// When a file cannot be read or the zip cannot be written; nothing is left then.
-pub fn pack(tree: &Tree, target: &Path, task: &Task<'_>) -> Result<(AtomicFile, Artifact)> {
+pub fn pack(tree: &Tree, target: &Path, task: &Task<'_>) -> Result<Packed> {
     let file = AtomicFile::create(target)?;
-    let mut writer =
-        Writer { zip: ZipWriter::new(io::BufWriter::with_capacity(256 << 10, file)), open: None, unpacked: 0, target };
+    let mut writer = Writer {
+        zip: ZipWriter::new(io::BufWriter::with_capacity(256 << 10, file)),
+        open: None,
+        unpacked: 0,
+        read: Vec::new(),
+        target,
+    };
     let mut entries: Vec<_> = tree.iter().collect();
     // A folder's name ends with a slash, which may put it behind its neighbours: `a-b` stands before `a/`.
     entries.sort_by_cached_key(|(path, entry)| member_name(path, entry));
@@ -63,7 +79,7 @@ pub fn pack(tree: &Tree, target: &Path, task: &Task<'_>) -> Result<(AtomicFile, 
         ready = prepared?;
     }
     writer.write(ready, task)?;
-    let unzipped_bytes = writer.unpacked;
+    let (unzipped_bytes, read) = (writer.unpacked, writer.read);
     let (out, written) = writer.zip.finish().map_err(|e| Error::io("write", target, &e))?;
     let file = out.into_inner().map_err(|e| Error::io("write", target, e.error()))?;
     let artifact = Artifact {
@@ -74,7 +90,12 @@ pub fn pack(tree: &Tree, target: &Path, task: &Task<'_>) -> Result<(AtomicFile, 
         sha256: encode_hex(&written.sha256),
         code_sha256: base64::engine::general_purpose::STANDARD.encode(written.sha256),
     };
-    Ok((file, artifact))
+    Ok(Packed { file, artifact, read })
+}
+
+/// Bytes of a tree that are deflated and not copied.
+pub fn deflated_bytes(tree: &Tree) -> u64 {
+    tree.iter().filter(|(_, entry)| copied_from(entry).is_none()).map(|(_, entry)| entry.size()).sum()
 }
 
 /// Cuts the entries into runs of about [`WINDOW`] bytes that must be held in memory. A large file, which is not held,
@@ -119,6 +140,8 @@ struct Prepared<'a> {
     method: Method,
     crc32: u32,
     size: u64,
+    /// The file on disk that was read, and its digest.
+    read: Option<(PathBuf, String)>,
     data: Data<'a>,
 }
 
@@ -149,26 +172,37 @@ fn prepare<'a>(path: &ArchivePath, entry: &'a Entry, target: &Path) -> Result<Pr
             method: member.method,
             crc32: member.crc32,
             size: member.size,
+            read: None,
             data: Data::Copied(archive, index),
         });
     }
     if large::is_large(entry, entry.size()) {
         let packed = large::pack(entry, target)?;
         let (method, crc32, size) = (packed.method(), packed.crc32, packed.size);
-        return Ok(Prepared { name, mode, method, crc32, size, data: Data::Large(packed) });
+        let read = on_disk(entry).map(|path| (path.clone(), packed.sha256.clone()));
+        return Ok(Prepared { name, mode, method, crc32, size, read, data: Data::Large(packed) });
     }
     let bytes = entry.read()?;
     let (crc32, size) = (crc32fast::hash(&bytes), bytes.len() as u64);
+    let read = on_disk(entry).map(|path| (path.clone(), sha256(&bytes).hex()));
     // A link's target is stored: readers that restore links expect it so.
     let packed = if mode == 0o120_777 { None } else { deflate::deflate(&bytes) };
     let method = if packed.is_some() { Method::Deflated } else { Method::Stored };
-    Ok(Prepared { name, mode, method, crc32, size, data: Data::Held(packed.unwrap_or(bytes)) })
+    Ok(Prepared { name, mode, method, crc32, size, read, data: Data::Held(packed.unwrap_or(bytes)) })
+}
+
+fn on_disk(entry: &Entry) -> Option<&PathBuf> {
+    match entry {
+        Entry::File { source: Source::Disk(path), .. } => Some(path),
+        _ => None,
+    }
 }
 
 struct Writer<'a> {
     zip: ZipWriter<io::BufWriter<AtomicFile>>,
     open: Option<(Arc<Archive>, File)>,
     unpacked: u64,
+    read: Vec<(PathBuf, String)>,
     target: &'a Path,
 }
 
@@ -183,6 +217,7 @@ impl Writer<'_> {
     }
 
     fn write_one(&mut self, one: Prepared<'_>) -> io::Result<()> {
+        self.read.extend(one.read);
         let mut header = Header {
             name: &one.name,
             mode: one.mode,
@@ -231,9 +266,9 @@ mod tests {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let artifact = pool.install(|| {
             let task = Task::begin(&Silent, "pack", None, Unit::Bytes);
-            let (file, artifact) = pack(tree, &target, &task).unwrap();
-            file.commit().unwrap();
-            artifact
+            let packed = pack(tree, &target, &task).unwrap();
+            packed.file.commit().unwrap();
+            packed.artifact
         });
         (std::fs::read(target).unwrap(), artifact)
     }

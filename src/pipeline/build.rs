@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::manifest::Manifest;
-use super::{Failures, Plan, Session, plan, timed};
-use crate::check;
+use super::packing::Packer;
+use super::{Earlier, Failures, Plan, Session, plan, timed};
 use crate::error::{Error, Result};
-use crate::fsio::{self, AtomicFile, PARTIAL_SUFFIX};
-use crate::pack::{self, Artifact};
+use crate::fsio::{self, PARTIAL_SUFFIX};
 use crate::project::Project;
 use crate::report::{Event, Task, Unit};
 use crate::tree::walk::OUTPUT_LOCK;
@@ -17,29 +16,27 @@ use crate::tree::walk::OUTPUT_LOCK;
 /// The manifest's file name in the output folder.
 const MANIFEST: &str = "manifest.json";
 
-/// Plans and packs. Functions with a finding of level `error` are not packed, and an older zip of theirs is removed: what
-/// has a final name is what Lambda takes.
+/// Plans and packs. What an earlier build has left and this one would make again stands. Functions with a finding of level
+/// `error` are not packed, and an older zip of theirs is removed: what has a final name is what Lambda takes.
 ///
 /// # Errors
-/// See [`plan`]; and when an artifact cannot be written. Zips get their final names only when all of them are finished.
+/// See [`plan`](super::plan); and when an artifact cannot be written. Zips get their final names only when all of them are
+/// finished.
 pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures> {
     let start = Instant::now();
-    let mut plan = plan(project, session)?;
+    plan::apart(project, session)?;
     let out_dir = &session.options.out_dir;
+    // Taken before anything is looked at that another build might replace. Without a folder there is nothing to look at.
+    let early = out_dir.is_dir().then(|| lock(out_dir, session)).transpose()?;
+    let earlier = Earlier::read(session, early.is_some());
+    let mut plan = plan::plan_after(project, session, Some(&earlier))?;
     fsio::create_dir_all(out_dir)?;
-    let lock = lock(out_dir, session)?;
+    let lock = early.map_or_else(|| lock(out_dir, session), Ok)?;
     remove_partials(out_dir);
 
     let mut pack_time = std::time::Duration::ZERO;
-    let packed = timed(&mut pack_time, || pack_all(&mut plan, project, session))?;
+    let outcomes = timed(&mut pack_time, || Packer { project, session, earlier: &earlier }.pack_all(&mut plan))?;
     plan.timings.pack = pack_time;
-    let mut artifacts: Vec<Option<Artifact>> = Vec::new();
-    let mut files = Vec::new();
-    for one in packed {
-        let (file, artifact) = one.unzip();
-        files.extend(file);
-        artifacts.push(artifact);
-    }
     // A manifest that is there speaks of zips that are about to be replaced.
     let manifest_path = out_dir.join(MANIFEST);
     match fs::remove_file(&manifest_path) {
@@ -48,18 +45,21 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures>
         }
         _ => {}
     }
-    for file in files {
-        file.commit()?;
-    }
-    for (function, artifact) in plan.functions.iter().zip(&artifacts) {
-        if artifact.is_none() {
-            let _ = fs::remove_file(out_dir.join(zip_name(&function.spec.name)));
-        }
+    let mut artifacts = Vec::new();
+    let mut records = Vec::new();
+    for (function, outcome) in plan.functions.iter().zip(outcomes) {
+        let record = outcome.finish(function, out_dir, &earlier)?;
+        artifacts.push(record.as_ref().map(|(artifact, _)| artifact.clone()));
+        records.push((function.spec.name.clone(), record.and_then(|(_, kept)| kept)));
     }
     plan.timings.total = start.elapsed();
     let manifest = Manifest::new(&plan, &artifacts);
     let built = Built { plan, manifest, manifest_path, _lock: lock };
     built.write_manifest()?;
+    if let Err(error) = earlier.write(records, out_dir) {
+        // It only costs the next build some work.
+        session.reporter.event(Event::Debug(error.to_string()));
+    }
     Ok(built)
 }
 
@@ -79,36 +79,6 @@ impl Built {
     pub(super) fn write_manifest(&self) -> Result<()> {
         fsio::write_atomic(&self.manifest_path, self.manifest.to_json().as_bytes())
     }
-}
-
-fn zip_name(function: &str) -> String {
-    format!("{function}.zip")
-}
-
-fn pack_all(plan: &mut Plan, project: &Project, session: Session<'_>) -> Result<Vec<Option<(AtomicFile, Artifact)>>> {
-    let total: u64 = plan.functions.iter().filter(|f| !plan.is_refused(&f.spec.name)).map(|f| f.tree.bytes()).sum();
-    let task = Task::begin(session.reporter, "Packing", Some(total), Unit::Bytes);
-    let mut packed = Vec::new();
-    let mut findings = Vec::new();
-    for function in &plan.functions {
-        let name = &function.spec.name;
-        if plan.is_refused(name) {
-            packed.push(None);
-            continue;
-        }
-        task.detail(name.clone());
-        let (file, artifact) = pack::pack(&function.tree, &session.options.out_dir.join(zip_name(name)), &task)
-            .map_err(|e| e.context(format!("function `{name}`")))?;
-        let found: Vec<_> = check::check_zip_size(artifact.bytes).into_iter().map(|f| f.function(name)).collect();
-        let found = project.checks.apply(found);
-        let refused = found.iter().any(|f| f.level == crate::finding::Level::Error);
-        findings.extend(found);
-        packed.push((!refused).then_some((file, artifact)));
-    }
-    plan.findings.extend(findings);
-    // Once more through the same order, so that the place of a finding does not depend on the stage that made it.
-    plan.findings = crate::finding::Overrides::default().apply(std::mem::take(&mut plan.findings));
-    Ok(packed)
 }
 
 /// Takes the output folder for this process; another one that builds into it is waited for.

@@ -193,7 +193,7 @@ fn describe(function: &PlannedFunction) -> ManifestFunction {
         artifact: None,
         estimated_zip_bytes: None,
         layers: Vec::new(),
-        unzipped_total_bytes: function.tree.bytes(),
+        unzipped_total_bytes: function.unzipped_bytes(),
         upload: None,
         s3: None,
         // Without the tool and its version, which are this machine's.

@@ -5,11 +5,12 @@
 
 mod build;
 mod manifest;
+mod packing;
 mod plan;
 mod publish;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use build::{Built, build};
@@ -17,7 +18,8 @@ pub use manifest::{GENERATOR, Manifest, ManifestFunction, ManifestObject, Manife
 pub use plan::{Plan, PlannedFunction, PlannedPackage, plan};
 pub use publish::{Sendings, publish};
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
+use crate::fresh::{self, Files, Kept, State};
 use crate::lambda::Date;
 use crate::report::Reporter;
 use crate::store::Store;
@@ -31,6 +33,8 @@ pub struct Options {
     pub offline: bool,
     /// Lock files must exist and agree.
     pub locked: bool,
+    /// Nothing of an earlier build stands.
+    pub no_cache: bool,
     /// The day that lifecycle dates are compared with.
     pub today: Date,
 }
@@ -44,6 +48,34 @@ pub struct Session<'a> {
     pub store: &'a Store,
     /// Hears what happens.
     pub reporter: &'a dyn Reporter,
+}
+
+/// What earlier builds into the same output folder knew.
+struct Earlier {
+    state: State,
+    files: Files,
+}
+
+impl Earlier {
+    /// What is known of the output folder; nothing when that is not to be looked at.
+    fn read(session: Session<'_>, is_locked: bool) -> Self {
+        let program = fresh::program();
+        let mut state = if is_locked && !session.options.no_cache {
+            State::read(&session.options.out_dir, &program)
+        } else {
+            State::new(&program)
+        };
+        let files = Files::new(state.known_files());
+        Self { state, files }
+    }
+
+    /// Writes what is known now.
+    fn write(mut self, records: Vec<(String, Option<Kept>)>, out_dir: &Path) -> Result<()> {
+        for (name, kept) in records {
+            self.state.note(&name, kept);
+        }
+        self.state.write(out_dir, &self.files)
+    }
 }
 
 /// Everything that stopped the work, so that it can be mended in one go.

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{Failures, Session, Timings, timed};
+use rayon::prelude::*;
+
+use super::{Earlier, Failures, Session, Timings, timed};
 use crate::check::{self, Subject};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Level, Rule};
+use crate::fresh::{self, Files, Inputs, Kept, Key};
 use crate::lambda::{Family, Runtime};
 use crate::project::{self, FunctionSpec, Project};
 use crate::report::{Task, Unit};
-use crate::resolve::{self, Application, Context, Request, Resolution};
+use crate::resolve::{self, Application, Context, Own, Request, Resolution, Resolver};
 use crate::store::{Fetcher, Method, Store};
 use crate::tree::walk::{self, Decision, Walked};
 use crate::tree::{Assembly, Entry, Source, Tree};
@@ -40,8 +43,12 @@ pub struct PlannedFunction {
     pub spec: FunctionSpec,
     /// The handler, written or found by convention.
     pub handler: Option<String>,
-    /// What would be in the zip.
+    /// What would be in the zip; empty when an earlier zip stands.
     pub tree: Tree,
+    /// What an earlier build has left, when it is what this one would make.
+    pub kept: Option<Box<Kept>>,
+    /// What the answers depended on, for the next build.
+    pub(super) trace: Trace,
     /// Packages in it.
     pub packages: Vec<PlannedPackage>,
     /// What was decided about each path of the function's folder.
@@ -52,7 +59,23 @@ pub struct PlannedFunction {
     pub resolved_by: String,
 }
 
+/// What decided a function, so that the next build knows whether that is the same still.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    /// Digest of settings and own files, as they were before anything was read.
+    pub(super) own: Option<String>,
+    /// What the resolver has read.
+    pub(super) inputs: Option<Inputs>,
+    /// What the rules found, at their own levels.
+    pub(super) findings: Vec<Finding>,
+}
+
 impl PlannedFunction {
+    /// Bytes of everything in the zip, unpacked.
+    pub fn unzipped_bytes(&self) -> u64 {
+        self.kept.as_ref().map_or_else(|| self.tree.bytes(), |kept| kept.artifact.unzipped_bytes)
+    }
+
     /// What the zip will have, about: what is copied is known, what is to be deflated is guessed at a third.
     pub fn estimated_zip_bytes(&self) -> u64 {
         const HEADERS: u64 = 46 + 30;
@@ -84,25 +107,47 @@ pub struct PlannedPackage {
 /// # Errors
 /// Everything that stopped a function from being resolved. What Lambda would refuse is not an error but a finding.
 pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
+    apart(project, session)?;
+    plan_after(project, session, None)
+}
+
+/// Decides everything but what an earlier build has decided.
+pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Option<&Earlier>) -> Result<Plan, Failures> {
     let start = Instant::now();
     let mut timings = Timings::default();
     let mut findings = Vec::new();
     let skip = skipped_folders(session);
-    apart(project, session)?;
 
     let mut drafts: Vec<Draft<'_>> =
         project.functions.iter().map(|spec| Draft::new(spec, session, &mut findings)).collect();
-    timed(&mut timings.resolve, || resolve_all(&mut drafts, project, &skip, session))?;
+    let resolvers = resolve::resolvers();
+    if let Some(earlier) = earlier {
+        timed(&mut timings.check, || {
+            let facts = resolvers.iter().map(|resolver| resolver.facts()).collect::<Vec<_>>();
+            drafts.par_iter_mut().for_each(|draft| draft.compare(earlier, &resolvers, &facts, project, &skip, session));
+        });
+    }
+    timed(&mut timings.resolve, || resolve_all(&mut drafts, &resolvers, project, &skip, session))?;
     let functions = timed(&mut timings.check, || {
         let task = Task::begin(session.reporter, "Checking", Some(drafts.len() as u64), Unit::Items);
         let mut functions = Vec::new();
         let mut failures = Vec::new();
-        for draft in drafts {
-            match draft.finish(project, &skip, session, &mut findings) {
-                Ok(function) => functions.push(function),
+        let finished: Vec<_> = drafts
+            .into_par_iter()
+            .map(|draft| {
+                let finished = draft.finish(project, &skip, session);
+                task.advance(1);
+                finished
+            })
+            .collect();
+        for one in finished {
+            match one {
+                Ok(function) => {
+                    findings.extend(function.trace.findings.iter().cloned());
+                    functions.push(function);
+                }
                 Err(error) => failures.push(error),
             }
-            task.advance(1);
         }
         if failures.is_empty() { Ok(functions) } else { Err(Failures(failures)) }
     })?;
@@ -117,7 +162,7 @@ fn skipped_folders(session: Session<'_>) -> Vec<PathBuf> {
 }
 
 /// Refuses an output folder that is a function's own: each build would pack what the one before has written.
-fn apart(project: &Project, session: Session<'_>) -> Result<()> {
+pub(super) fn apart(project: &Project, session: Session<'_>) -> Result<()> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let out_dir = real(&session.options.out_dir);
     match project.functions.iter().find(|f| f.cargo.is_none() && real(&f.path) == out_dir) {
@@ -174,6 +219,9 @@ struct Draft<'a> {
     runtime: Option<&'static Runtime>,
     handler: Option<String>,
     resolution: Option<Resolution>,
+    kept: Option<Box<Kept>>,
+    own: Option<String>,
+    facts: Vec<String>,
 }
 
 impl<'a> Draft<'a> {
@@ -191,7 +239,28 @@ impl<'a> Draft<'a> {
             },
             (None, None) => None,
         };
-        Self { spec, runtime, handler, resolution: None }
+        Self { spec, runtime, handler, resolution: None, kept: None, own: None, facts: Vec::new() }
+    }
+
+    /// Whether the zip of an earlier build is what this one would make.
+    fn compare(
+        &mut self,
+        earlier: &Earlier,
+        resolvers: &[Box<dyn Resolver>],
+        facts: &[Vec<String>],
+        project: &Project,
+        skip: &[PathBuf],
+        session: Session<'_>,
+    ) {
+        let Some(request) = self.request(project, skip) else { return };
+        let Some(index) = resolvers.iter().position(|r| r.claims(&request).is_some()) else { return };
+        self.facts.clone_from(&facts[index]);
+        self.own = own_digest(self, &request, resolvers[index].as_ref(), session, &earlier.files);
+        let Some(kept) = earlier.state.function(&self.spec.name) else { return };
+        if kept.stands(self.own.as_deref(), &facts[index], &earlier.files) && kept.zip_stands(&session.options.out_dir)
+        {
+            self.kept = Some(Box::new(kept.clone()));
+        }
     }
 
     fn request<'r>(&self, project: &'r Project, skip: &'r [PathBuf]) -> Option<Request<'r>>
@@ -208,19 +277,18 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn finish(
-        self,
-        project: &Project,
-        skip: &[PathBuf],
-        session: Session<'_>,
-        findings: &mut Vec<Finding>,
-    ) -> Result<PlannedFunction> {
+    fn finish(self, project: &Project, skip: &[PathBuf], session: Session<'_>) -> Result<PlannedFunction> {
         let spec = self.spec;
+        if let Some(kept) = self.kept {
+            return Ok(PlannedFunction::of_kept(spec, self.handler, kept));
+        }
         let (Some(runtime), Some(mut resolution)) = (self.runtime, self.resolution) else {
             return Ok(PlannedFunction {
                 spec: spec.clone(),
                 handler: self.handler,
                 tree: Tree::new(),
+                kept: None,
+                trace: Trace::default(),
                 packages: Vec::new(),
                 decisions: Vec::new(),
                 notes: Vec::new(),
@@ -245,7 +313,12 @@ impl<'a> Draft<'a> {
             today: session.options.today,
         };
         let found = [walked.findings, met, std::mem::take(&mut resolution.findings), check::check(&subject)];
-        findings.extend(found.into_iter().flatten().map(|f| f.function(&spec.name)));
+        let findings = found.into_iter().flatten().map(|f| f.function(&spec.name)).collect();
+        // Files of a linked package are not watched.
+        let is_local =
+            |tree: &Tree| tree.iter().any(|(_, entry)| matches!(entry, Entry::File { source: Source::Disk(_), .. }));
+        let inputs = resolution.inputs.filter(|_| !resolution.packages.iter().any(|p| is_local(&p.tree)));
+        let inputs = inputs.map(|inputs| Inputs { facts: self.facts, ..inputs });
         let packages = resolution
             .packages
             .iter()
@@ -255,12 +328,69 @@ impl<'a> Draft<'a> {
             spec: spec.clone(),
             handler: self.handler,
             tree,
+            kept: None,
+            trace: Trace { own: self.own, inputs, findings },
             packages,
             decisions: walked.decisions,
             notes: resolution.notes,
             resolved_by: resolution.resolved_by,
         })
     }
+}
+
+impl PlannedFunction {
+    fn of_kept(spec: &FunctionSpec, handler: Option<String>, kept: Box<Kept>) -> Self {
+        let package = |(name, version, bytes): &(String, String, u64)| PlannedPackage {
+            name: name.clone(),
+            version: version.clone(),
+            bytes: *bytes,
+        };
+        Self {
+            spec: spec.clone(),
+            handler,
+            tree: Tree::new(),
+            packages: kept.packages.iter().map(package).collect(),
+            decisions: Vec::new(),
+            notes: kept.notes.clone(),
+            resolved_by: kept.resolved_by.clone(),
+            trace: Trace { findings: kept.findings.clone(), ..Trace::default() },
+            kept: Some(kept),
+        }
+    }
+}
+
+/// The digest of a function's settings and of its own files. It covers also what `package.json` leaves out: more than is
+/// packed, never less. Nothing when a file cannot be read.
+fn own_digest(
+    draft: &Draft<'_>,
+    request: &Request<'_>,
+    resolver: &dyn Resolver,
+    session: Session<'_>,
+    files: &Files,
+) -> Option<String> {
+    let (replaced, only_include) = match resolver.own(request) {
+        Own::Folder(replaced) => (replaced, false),
+        Own::Nothing => (&[][..], true),
+    };
+    let walked = walk::walk(&walk::Options {
+        root: &request.function.path,
+        project_root: request.project_root,
+        skip: request.skip,
+        exclude: &request.function.exclude,
+        include: &request.function.include,
+        replaced,
+        filter: None,
+        only_include,
+    });
+    let walked = walked.ok().filter(|walked| walked.findings.is_empty())?;
+    let mut key = Key::new();
+    key.add(format!("{:?}", draft.spec))
+        .add(format!("{:?}", draft.handler))
+        .add(request.runtime.id)
+        .add(resolver.name())
+        .add(session.options.locked.to_string())
+        .add(fresh::of_tree(&walked.tree, files)?);
+    Some(key.finish())
 }
 
 /// ``function `a` ``, or ``functions `a`, `b` `` for several.
@@ -310,6 +440,7 @@ fn walk_application(
 /// Hands each function to the resolver that claims it, all functions of a resolver at once.
 fn resolve_all(
     drafts: &mut [Draft<'_>],
+    resolvers: &[Box<dyn Resolver>],
     project: &Project,
     skip: &[PathBuf],
     session: Session<'_>,
@@ -324,10 +455,9 @@ fn resolve_all(
     };
     let mut failures = Vec::new();
     let mut failed: Vec<(Vec<&str>, Error)> = Vec::new();
-    let resolvers = resolve::resolvers();
     let mut claimed: Vec<Vec<usize>> = vec![Vec::new(); resolvers.len()];
     for (index, draft) in drafts.iter().enumerate() {
-        let Some(request) = draft.request(project, skip) else { continue };
+        let Some(request) = draft.request(project, skip).filter(|_| draft.kept.is_none()) else { continue };
         match resolvers.iter().position(|r| r.claims(&request).is_some()) {
             Some(resolver) => claimed[resolver].push(index),
             None => failures.push(Error::config(format!(

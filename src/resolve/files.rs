@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::{Application, Context, Request, Resolution, Resolver};
 use crate::error::{Error, Result};
+use crate::fresh::Inputs;
 use crate::lambda::Family;
 
 /// See the module.
@@ -56,6 +57,7 @@ fn resolve_one(request: &Request<'_>) -> Result<Resolution> {
     }
     Ok(Resolution {
         application: Application::Folder { replaced: &[], filter: None },
+        inputs: Some(Inputs::default()),
         resolved_by: "the folder as it is".to_owned(),
         ..Resolution::default()
     })

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::finding::Finding;
+use crate::fresh::Inputs;
 use crate::lambda::{Architecture, Runtime};
 use crate::project::FunctionSpec;
 use crate::report::Reporter;
@@ -77,6 +78,15 @@ pub enum Application {
     Nothing,
 }
 
+/// What of functions' folders a resolver packs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// All but folders of these names.
+    Folder(&'static [&'static str]),
+    /// Nothing.
+    Nothing,
+}
+
 /// What a resolver answers for one function.
 #[derive(Default)]
 pub struct Resolution {
@@ -90,6 +100,9 @@ pub struct Resolution {
     pub findings: Vec<Finding>,
     /// What a person should know, such as which lock file decided. One sentence each.
     pub notes: Vec<String>,
+    /// All that the answer depends on beside the function's folder and settings; nothing when that cannot be said, as of
+    /// what a build reads.
+    pub inputs: Option<Inputs>,
     /// The tool and the file that decided, for the summary: `uv.lock`, `requirements.txt (uv 0.9.9)`, `cargo build`.
     pub resolved_by: String,
 }
@@ -98,6 +111,16 @@ pub struct Resolution {
 pub trait Resolver: Sync {
     /// Its name, such as `python`.
     fn name(&self) -> &'static str;
+
+    /// What of a function's folder is packed before `filter` looks at it.
+    fn own(&self, _request: &Request<'_>) -> Own {
+        Own::Folder(&[])
+    }
+
+    /// Tools and settings of this machine that decide, in words; the same for all functions.
+    fn facts(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The file that makes a function this resolver's, if it is.
     fn claims(&self, request: &Request<'_>) -> Option<PathBuf>;

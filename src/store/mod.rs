@@ -7,6 +7,8 @@
 //!     tarball/<encoder>/<alg>-<hex>.zip  an npm tarball, written anew as a zip of ours
 //!     built/<encoder>/<alg>-<hex>.zip    a wheel that was built here, written anew
 //!     …/<alg>-<hex>.sha256     the digest of the file beside it; without it the file is not trusted
+//!   answers-v1/
+//!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer
 //! ```
 //!
 //! A bucket carries its version in its name. Files are written under a temporary name and renamed; two processes that
@@ -23,6 +25,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 pub use archive::{Archive, Member};
 pub use digest::{Algorithm, Digest, Hasher, encode_hex, sha256};
@@ -35,8 +38,13 @@ use crate::pack::deflate::ENCODER;
 pub use crate::pack::zip::Method;
 
 const ARCHIVES: &str = "archives-v1";
+const ANSWERS: &str = "answers-v1";
+/// Those of this version.
+const CURRENT: &[&str] = &[ARCHIVES, ANSWERS];
 /// What the names of buckets of all versions start with.
-const BUCKETS: &str = "archives-v";
+const BUCKETS: &[&str] = &["archives-v", "answers-v"];
+/// For how long an answer is taken again.
+const ANSWER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What an archive is, which decides what becomes of it in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -202,6 +210,24 @@ impl Store {
         self.adopt(Form::Built, &digest, copy, label)
     }
 
+    /// What a resolver has answered to the question with this key today.
+    pub fn answer(&self, key: &str) -> Option<String> {
+        let text = fsio::read_text(&self.root.join(ANSWERS).join(key)).ok()?;
+        let (digest, rest) = text.split_once('\n')?;
+        let (time, answer) = rest.split_once('\n').filter(|_| sha256(rest.as_bytes()).hex() == digest)?;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time.parse().ok()?);
+        // An answer of tomorrow was given by another clock.
+        SystemTime::now().duration_since(time).is_ok_and(|age| age < ANSWER_AGE).then(|| answer.to_owned())
+    }
+
+    /// Keeps an answer.
+    pub fn keep_answer(&self, key: &str, answer: &str) -> Result<()> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let rest = format!("{now}\n{answer}");
+        let text = format!("{}\n{rest}", sha256(rest.as_bytes()).hex());
+        fsio::write_atomic(&self.root.join(ANSWERS).join(key), text.as_bytes())
+    }
+
     /// Bytes and files in the store.
     pub fn size(&self) -> (u64, u64) {
         walkdir::WalkDir::new(&self.root)
@@ -219,7 +245,10 @@ impl Store {
         // The folder may be one that others use, too: only buckets are ours.
         let is_bucket = |entry: &walkdir::DirEntry| {
             entry.depth() != 1
-                || (entry.file_type().is_dir() && entry.file_name().to_string_lossy().starts_with(BUCKETS))
+                || (entry.file_type().is_dir() && {
+                    let name = entry.file_name().to_string_lossy();
+                    BUCKETS.iter().any(|bucket| name.starts_with(bucket))
+                })
         };
         let entries = walkdir::WalkDir::new(&self.root).into_iter().filter_entry(is_bucket);
         for entry in entries.filter_map(Result::ok) {
@@ -227,7 +256,8 @@ impl Store {
             if !metadata.is_file() {
                 continue;
             }
-            let ours = entry.path().strip_prefix(&self.root).is_ok_and(|p| p.starts_with(ARCHIVES));
+            let below = entry.path().strip_prefix(&self.root);
+            let ours = below.is_ok_and(|below| CURRENT.iter().any(|bucket| below.starts_with(bucket)));
             let used = metadata.accessed().into_iter().chain(metadata.modified()).max();
             let old = used.is_some_and(|used| now.duration_since(used).is_ok_and(|idle| idle >= age));
             if (!ours || old) && fs::remove_file(entry.path()).is_ok() {

@@ -1,7 +1,7 @@
 //! Node.js: packages of npm, assembled from the lock file and the store. Nothing is installed and no script is run.
 //!
 //! ```text
-//! package.json ──► project: which lock, which entry   (fresh: npm writes a lock when there is none)
+//! package.json ──► project: which lock, which entry   (fresh_lock: npm writes a lock when there is none)
 //!      lock ─────► graph: what the entry needs on Linux, glibc and this processor, without development dependencies
 //!     graph ─────► source: archive, bundle or folder ──► fetch: everything missing, at once
 //!     graph ─────► layout: one node_modules ──► packages: their files
@@ -15,7 +15,7 @@
 
 mod fetch;
 mod files;
-mod fresh;
+mod fresh_lock;
 mod graph;
 mod layout;
 mod lock;
@@ -33,13 +33,15 @@ use std::sync::Arc;
 use self::fetch::{Archives, Want};
 use self::files::Files;
 use self::graph::Graph;
+use self::lock::LOCK_FILES;
 use self::manifest::Manifest;
 use self::packages::Parts;
 use self::platform::Target;
 use self::project::{Decided, Locks};
 use self::source::Source;
-use super::{Application, ApplicationFilter, Context, Request, Resolution, Resolver};
+use super::{Application, ApplicationFilter, Context, Own, Request, Resolution, Resolver};
 use crate::error::Result;
+use crate::fresh::{self, Inputs};
 use crate::lambda::Family;
 use crate::store::Digest;
 
@@ -50,6 +52,15 @@ pub struct Node;
 impl Resolver for Node {
     fn name(&self) -> &'static str {
         "node"
+    }
+
+    fn own(&self, request: &Request<'_>) -> Own {
+        let has_packages = request.function.path.join("package.json").is_file();
+        Own::Folder(if has_packages { REPLACED } else { &[] })
+    }
+
+    fn facts(&self) -> Vec<String> {
+        fresh::variables(&["NPM_CONFIG_"])
     }
 
     /// A function of a Node.js runtime; its folder stands for a `package.json` that is not there.
@@ -67,6 +78,18 @@ impl Resolver for Node {
         let archives = fetch::fetch(jobs.iter().flatten().flat_map(Job::wants).collect(), context);
         requests.iter().zip(jobs).map(|(request, job)| job?.finish(request, &archives)).collect()
     }
+}
+
+/// What packages replace.
+const REPLACED: &[&str] = &["node_modules"];
+
+/// What a lock's answer depends on: the manifests and locks of the function's folder, and of those above it. Archives have
+/// the digests that the lock names, whichever registry they come from.
+fn inputs(request: &Request<'_>) -> Inputs {
+    let above = request.function.path.ancestors().take_while(|above| above.starts_with(request.project_root));
+    let names = LOCK_FILES.iter().copied().chain(["package.json"]);
+    let files = above.flat_map(|above| names.clone().map(|name| above.join(name))).collect();
+    Inputs { files, ..Inputs::default() }
 }
 
 /// What is known of a function before anything is fetched.
@@ -91,7 +114,8 @@ fn prepare(request: &Request<'_>, locks: &mut Locks, context: &Context<'_>) -> R
     if !path.is_file() {
         let application = Application::Folder { replaced: &[], filter: None };
         let resolved_by = "no package.json".to_owned();
-        return Ok(Job::Done(Box::new(Resolution { application, resolved_by, ..Resolution::default() })));
+        let inputs = Some(inputs(request));
+        return Ok(Job::Done(Box::new(Resolution { application, inputs, resolved_by, ..Resolution::default() })));
     }
     let manifest = Manifest::read(&path)?;
     let application = application(&manifest, request)?;
@@ -101,7 +125,9 @@ fn prepare(request: &Request<'_>, locks: &mut Locks, context: &Context<'_>) -> R
             notes.push("`node_modules` is not packed: package.json names no dependencies.".to_owned());
         }
         let resolved_by = "package.json".to_owned();
-        return Ok(Job::Done(Box::new(Resolution { application, notes, resolved_by, ..Resolution::default() })));
+        let inputs = Some(inputs(request));
+        let resolution = Resolution { application, inputs, notes, resolved_by, ..Resolution::default() };
+        return Ok(Job::Done(Box::new(resolution)));
     }
     let decided = locks.decide(folder, request.project_root, context)?;
     project::agree(&decided.lock, &decided.importer, &manifest, &path)?;
@@ -125,7 +151,7 @@ fn application(manifest: &Manifest, request: &Request<'_>) -> Result<Application
     let files = Files::new(manifest, &request.function.path)?;
     let filter =
         files.map(|files| -> ApplicationFilter { Box::new(move |path| (!files.keeps(path)).then_some(files::RULE)) });
-    Ok(Application::Folder { replaced: &["node_modules"], filter })
+    Ok(Application::Folder { replaced: REPLACED, filter })
 }
 
 impl Job {
@@ -160,13 +186,15 @@ impl Locked {
                 unfit.insert(location.clone());
             }
         }
-        let Decided { lock, importer, by, notes } = self.decided;
+        let Decided { lock, importer, by, notes, is_fresh } = self.decided;
         let graph = if unfit.is_empty() { self.graph } else { graph::needed(&lock, &importer, self.target, &unfit)? };
         let layout = layout::lay_out(&graph, &importer)?;
         let parts = Parts { lock: &lock, graph: &graph, layout: &layout, sources: &self.sources, archives, request };
         let (packages, findings) = parts.assemble()?;
         let application = self.application;
-        Ok(Resolution { application, packages, findings, notes, resolved_by: by, ..Resolution::default() })
+        // What npm has read to write a lock is not known.
+        let inputs = (!is_fresh).then(|| inputs(request));
+        Ok(Resolution { application, packages, findings, inputs, notes, resolved_by: by, ..Resolution::default() })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fresh;
+use super::fresh_lock;
 use super::lock::{LOCK_FILES, Lock};
 use super::manifest::Manifest;
 use crate::error::{Error, Result};
@@ -24,6 +24,8 @@ pub(super) struct Decided {
     pub(super) by: String,
     /// What a person should know.
     pub(super) notes: Vec<String>,
+    /// npm has written the lock now.
+    pub(super) is_fresh: bool,
 }
 
 /// Lock files that were read already; each is read once.
@@ -44,7 +46,7 @@ impl Locks {
                 continue;
             };
             let by = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok(Decided { lock, importer, by, notes: Vec::new() });
+            return Ok(Decided { lock, importer, by, notes: Vec::new(), is_fresh: false });
         }
         self.make(folder, project_root, context)
     }
@@ -64,10 +66,10 @@ impl Locks {
                 .at(folder.join("package.json"), None)
                 .hint("run `npm install --package-lock-only` and commit the lock"));
         }
-        let root = fresh::npm_root(folder, project_root);
+        let root = fresh_lock::npm_root(folder, project_root);
         let lock = match self.fresh.get(&root) {
             Some(lock) => Arc::clone(lock),
-            None => Arc::new(fresh::lock(&root, project_root, context)?),
+            None => Arc::new(fresh_lock::lock(&root, project_root, context)?),
         };
         self.fresh.insert(root.clone(), Arc::clone(&lock));
         let importer = relative(folder, &root).filter(|importer| lock.get(importer).is_some()).ok_or_else(|| {
@@ -81,7 +83,7 @@ impl Locks {
         notes.extend(OTHER_LOCKS.iter().filter(|(file, _)| root.join(file).is_file()).map(|(file, tool)| {
             format!("`{file}` is not read: only locks of npm decide, so versions may differ from those of {tool}.")
         }));
-        Ok(Decided { lock, importer, by: "package.json (npm)".to_owned(), notes })
+        Ok(Decided { lock, importer, by: "package.json (npm)".to_owned(), notes, is_fresh: true })
     }
 }
 

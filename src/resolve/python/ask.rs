@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::answers::Answers;
 use super::requirements::Requirements;
 use super::target::Target;
 use crate::error::{Error, Kind, Result};
@@ -23,6 +24,8 @@ pub(super) struct Question<'a> {
     pub(super) target: &'a Target,
     /// No network.
     pub(super) offline: bool,
+    /// What was answered before, unless the question depends on more than can be told.
+    pub(super) answers: Option<Answers<'a>>,
 }
 
 impl Question<'_> {

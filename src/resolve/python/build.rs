@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::manifest::PyProject;
 use super::tags::WheelName;
 use crate::error::{Error, Result};
+use crate::fresh;
 use crate::fsio::{self, Scratch};
 use crate::process::{Failure, Tool, find_program};
 use crate::report::{Task, Unit};
@@ -57,6 +58,12 @@ impl Programs {
     /// Looks for them.
     pub fn find() -> Self {
         Self { uv: find_program("uv"), python: find_program("python3").or_else(|| find_program("python")) }
+    }
+
+    /// What these programs are, and which of their settings the environment has.
+    pub(super) fn facts(&self) -> Vec<String> {
+        let tools = [&self.uv, &self.python].into_iter().flatten().map(|path| fresh::tool(path));
+        tools.chain(fresh::variables(&["UV_", "PIP_"])).collect()
     }
 
     /// A call of uv that downloads no Python.

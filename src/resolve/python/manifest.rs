@@ -79,6 +79,15 @@ impl PyProject {
         self.project.is_none() && self.tool.get("poetry").is_some_and(|poetry| poetry.get("dependencies").is_some())
     }
 
+    /// Whether uv may take its dependencies from elsewhere on this machine: a source, or a workspace, also of a project
+    /// above.
+    pub(super) fn names_sources(&self) -> bool {
+        let above = self.path.ancestors().skip(1).map(|folder| folder.join("pyproject.toml"));
+        above
+            .filter_map(|path| fsio::read_text(&path).ok())
+            .any(|text| text.contains("sources") || text.contains("workspace"))
+    }
+
     /// Whether the project is a package whose modules lie below `src/`, where Lambda would not find them: its wheel is
     /// built and packed. Modules beside `pyproject.toml` are found where they are.
     pub(super) fn needs_wheel(&self) -> bool {

@@ -20,6 +20,7 @@
 //! Modules below `src/` are not where Lambda looks: such a project's own wheel is built and packed, too. The launchers of
 //! console scripts are not made.
 
+mod answers;
 mod ask;
 mod assemble;
 mod build;
@@ -45,6 +46,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Application, Context, Package, Request, Resolution, Resolver};
 use crate::error::Result;
 use crate::finding::Finding;
+use crate::fresh::Inputs;
 use crate::lambda::{Architecture, Family};
 use build::Builder;
 use pin::Pins;
@@ -85,12 +87,17 @@ struct Answer {
     packages: Vec<Package>,
     findings: Vec<Finding>,
     notes: Vec<String>,
+    inputs: Option<Inputs>,
     resolved_by: String,
 }
 
 impl Resolver for Python {
     fn name(&self) -> &'static str {
         "python"
+    }
+
+    fn facts(&self) -> Vec<String> {
+        self.programs.facts()
     }
 
     fn claims(&self, request: &Request<'_>) -> Option<PathBuf> {
@@ -196,8 +203,13 @@ fn finish(
             Choice::Local | Choice::Nothing(_) => Ok(None),
         })
         .collect();
-    let mut answer =
-        Answer { packages: Vec::new(), findings: pins.findings, notes: pins.notes, resolved_by: pins.resolved_by };
+    let mut answer = Answer {
+        packages: Vec::new(),
+        findings: pins.findings,
+        notes: pins.notes,
+        inputs: pins.inputs,
+        resolved_by: pins.resolved_by,
+    };
     for ((pin, choice), archive) in pins.pins.iter().zip(choices).zip(archives) {
         match select::package(pin, choice, archive?, &job.target, builder)? {
             Ok(package) => answer.packages.push(package),
@@ -208,12 +220,20 @@ fn finish(
     Ok(answer)
 }
 
+/// A `uv.lock` that appears above the folder decides, too.
+fn with_locks_above(mut inputs: Inputs, request: &Request<'_>) -> Inputs {
+    let above = request.function.path.ancestors().skip(1).take_while(|above| above.starts_with(request.project_root));
+    inputs.files.extend(above.map(|above| above.join("uv.lock")));
+    inputs
+}
+
 fn resolution(answer: Answer, request: &Request<'_>) -> Resolution {
     Resolution {
         application: Application::Folder { replaced: &[], filter: None },
         packages: answer.packages,
         findings: answer.findings.into_iter().map(|finding| finding.function(&request.function.name)).collect(),
         notes: answer.notes,
+        inputs: answer.inputs.map(|inputs| with_locks_above(inputs, request)),
         resolved_by: answer.resolved_by,
         ..Resolution::default()
     }

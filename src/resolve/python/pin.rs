@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::names;
 use crate::error::Error;
 use crate::finding::Finding;
+use crate::fresh::Inputs;
 use crate::store::{Digest, Form, Remote};
 
 /// A package at one version.
@@ -88,6 +89,8 @@ pub(super) struct Pins {
     pub(super) resolved_by: String,
     /// What a person should know.
     pub(super) notes: Vec<String>,
+    /// All that they depend on beside the function's folder; nothing when a source on this machine is part of it.
+    pub(super) inputs: Option<Inputs>,
     /// Keeps wheels that were built for these pins on disk.
     pub(super) _scratch: Vec<crate::fsio::Scratch>,
 }

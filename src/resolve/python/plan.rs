@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::answers::{self, Answers};
 use super::ask::{Question, scratch_file};
 use super::build::{Builder, Built, INSTALL_HINT, Programs};
 use super::manifest::PyProject;
@@ -15,6 +16,7 @@ use super::uv_lock::Lock;
 use super::{build, pylock, select};
 use crate::error::{Error, Result};
 use crate::finding::Finding;
+use crate::fresh::Inputs;
 use crate::fsio;
 use crate::report::{Task, Unit};
 use crate::resolve::Context;
@@ -116,12 +118,14 @@ impl Planner<'_> {
             Input::UvLock(lock, pyproject) => {
                 let pins = Lock::read(lock)?.pins(&PyProject::read(pyproject)?, target)?;
                 self.contained(&pins, lock)?;
-                Ok(Pins { pins, resolved_by: "uv.lock".to_owned(), ..Pins::default() })
+                let inputs = of_lock(&pins, &[lock, pyproject]);
+                Ok(Pins { pins, inputs, resolved_by: "uv.lock".to_owned(), ..Pins::default() })
             }
             Input::Pylock(path) => {
                 let pins = pylock::pins(&fsio::read_text(path)?, path, target)?;
                 self.contained(&pins, path)?;
-                Ok(Pins { pins, resolved_by: "pylock.toml".to_owned(), ..Pins::default() })
+                let inputs = of_lock(&pins, &[path]);
+                Ok(Pins { pins, inputs, resolved_by: "pylock.toml".to_owned(), ..Pins::default() })
             }
             Input::Requirements(path) => self.requirements(path, target),
             Input::PyProject(path) => self.pyproject(path, target),
@@ -160,7 +164,8 @@ impl Planner<'_> {
             return Err(unlocked(path, &format!("`{unpinned}` has no exact version")));
         }
         if requirements.lines.iter().all(Line::asks_for_nothing) {
-            return Ok(Pins { resolved_by: "requirements.txt".to_owned(), ..Pins::default() });
+            let inputs = answers::inputs(&requirements, path);
+            return Ok(Pins { inputs, resolved_by: "requirements.txt".to_owned(), ..Pins::default() });
         }
         let scratch = fsio::scratch_dir()?;
         let (input, findings, built) = self.without_folders(&requirements, path, scratch.path(), target)?;
@@ -171,6 +176,7 @@ impl Planner<'_> {
             scratch: &scratch,
             target,
             offline: self.context.offline,
+            answers: Answers::about(&requirements, folder_of(path), self.programs, self.context.store),
         };
         let (mut pins, found, tool) = self.ask(&question, None)?;
         verify(&mut pins, &requirements, path)?;
@@ -183,7 +189,8 @@ impl Planner<'_> {
         }
         let findings = findings.into_iter().chain(found).collect();
         let resolved_by = format!("requirements.txt ({tool})");
-        Ok(Pins { pins, findings, resolved_by, notes: Vec::new(), _scratch: vec![scratch] })
+        let inputs = answers::inputs(&requirements, path);
+        Ok(Pins { pins, findings, resolved_by, notes: Vec::new(), inputs, _scratch: vec![scratch] })
     }
 
     /// The file for the tool: with every project of this machine replaced by its wheel, which is built from a copy. Also
@@ -235,7 +242,8 @@ impl Planner<'_> {
                 .at(path, None)
                 .hint("choose another runtime, or widen `requires-python`"));
         }
-        let mut out = Pins { resolved_by: "pyproject.toml".to_owned(), ..Pins::default() };
+        let mut out =
+            Pins { inputs: Some(Inputs::default()), resolved_by: "pyproject.toml".to_owned(), ..Pins::default() };
         let is_dynamic = pyproject.project.is_some() && pyproject.dependencies().is_none();
         let dependencies = pyproject.dependencies().unwrap_or_default();
         if is_dynamic || !dependencies.is_empty() {
@@ -252,13 +260,19 @@ impl Planner<'_> {
                 scratch: &scratch,
                 target,
                 offline: self.context.offline,
+                // Its text is among the settings that an answer is known by; what is dynamic may read any file.
+                answers: (!is_dynamic && !pyproject.names_sources())
+                    .then(|| Answers::about(&requirements, folder_of(path), self.programs, self.context.store))
+                    .flatten(),
             };
+            let is_told = question.answers.is_some();
             let (pins, findings, tool) = self.ask(&question, Some(is_dynamic))?;
             out = Pins {
                 pins,
                 findings,
                 resolved_by: format!("pyproject.toml ({tool})"),
                 notes: Vec::new(),
+                inputs: if is_told { answers::inputs(&requirements, path) } else { None },
                 _scratch: vec![scratch],
             };
             let other = ["poetry.lock", "pdm.lock"].iter().find(|lock| path.with_file_name(lock).is_file());
@@ -271,6 +285,7 @@ impl Planner<'_> {
             });
         }
         if pyproject.needs_wheel() {
+            out.inputs = None;
             let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
             let name = pyproject.project.and_then(|p| p.name).unwrap_or_default();
             out.pins.push(Pin {
@@ -299,7 +314,11 @@ impl Planner<'_> {
             let _task = self.resolving("uv", question);
             let (pins, findings) = match dynamic {
                 None => uv.resolve(question)?,
-                Some(_) => uv.resolve(&Question { input: question.shown.to_owned(), ..*question })?,
+                Some(_) => uv.resolve(&Question {
+                    input: question.shown.to_owned(),
+                    answers: question.answers.clone(),
+                    ..*question
+                })?,
             };
             return Ok((pins, findings, uv.name()));
         }
@@ -357,6 +376,22 @@ fn requirement_of(local: &Local, name: &str, wheel: &Path) -> String {
     format!("{name}{} @ file://{}{marker}", local.extras, wheel.display())
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+/// What the pins of a lock depend on: its files, unless something is built from this machine.
+fn of_lock(pins: &[Pin], files: &[&PathBuf]) -> Option<Inputs> {
+    let is_elsewhere = |pin: &Pin| match &pin.origin {
+        Origin::Folder(_) | Origin::Wheel(..) => false,
+        Origin::Git { url, .. } => !url.starts_with("file:") && !url.starts_with('/'),
+        Origin::Files { wheels, sdist } => !wheels.iter().chain(sdist).any(|file| file.url.starts_with("file:")),
+    };
+    pins.iter()
+        .all(is_elsewhere)
+        .then(|| Inputs { files: files.iter().map(|file| file.to_path_buf()).collect(), ..Inputs::default() })
+}
+
 fn unlocked(path: &Path, why: &str) -> Error {
     Error::config(format!("`--locked` wants a lock: {why}")).at(path, None).hint(
         "run `uv lock`, or `uv pip compile --generate-hashes --output-file requirements.txt` on what is not pinned",
@@ -379,7 +414,10 @@ fn nothing(folder: &Path) -> Result<Pins> {
                 "run `uv pip compile {} --output-file requirements.txt`",
                 path.file_name().unwrap_or_default().to_string_lossy()
             ))),
-            None => Ok(Pins { resolved_by: "no dependencies".to_owned(), ..Pins::default() }),
+            None => {
+                let inputs = Some(Inputs::default());
+                Ok(Pins { inputs, resolved_by: "no dependencies".to_owned(), ..Pins::default() })
+            }
         },
     }
 }

@@ -16,6 +16,7 @@ use super::pylock;
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
+use crate::fsio;
 use crate::process::Failure;
 
 /// Highest platform that uv knows; asked only to learn which wheels there are.
@@ -139,8 +140,25 @@ impl<'a> Uv<'a> {
         if let Some(constraints) = constraints {
             tool = tool.arg("--constraints").arg(constraints);
         }
+        let read = |text: &str| pylock::pins(text, &folder.join("pylock.toml"), target).map(Answer::Pins);
+        let asked = [
+            &[target.full_version(), format!("{}-{platform}", target.architecture.machine())][..],
+            only_binary,
+            &[constraints.map(|path| fsio::read_text(path).unwrap_or_default()).unwrap_or_default()],
+        ]
+        .concat();
+        if let Some(text) = question.answers.as_ref().and_then(|answers| answers.get(&asked)) {
+            return read(&text);
+        }
         match tool.arg(&question.input).run() {
-            Ok(output) => pylock::pins(&output.text(), &folder.join("pylock.toml"), target).map(Answer::Pins),
+            Ok(output) => {
+                let text = output.text();
+                let pins = read(&text)?;
+                if let Some(answers) = &question.answers {
+                    answers.keep(&asked, &text);
+                }
+                Ok(pins)
+            }
             Err(Failure::Status { stderr, .. }) => Ok(Answer::Refused(stderr)),
             Err(failure) => Err(failure.into()),
         }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::Message;
 
-use super::{Application, Context, Request, Resolution, Resolver};
+use super::{Application, Context, Own, Request, Resolution, Resolver};
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::lambda::UNZIPPED_LIMIT;
@@ -45,6 +45,10 @@ struct Group<'r, 'a> {
 impl Resolver for Rust {
     fn name(&self) -> &'static str {
         "rust"
+    }
+
+    fn own(&self, _request: &Request<'_>) -> Own {
+        Own::Nothing
     }
 
     fn claims(&self, request: &Request<'_>) -> Option<PathBuf> {

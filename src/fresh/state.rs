@@ -1,0 +1,151 @@
+//! What the last build of an output folder knew, in a file beside its zips.
+//!
+//! The first line is the digest of the rest: a file that was cut short or damaged is one that is not there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Files, Inputs, Stat};
+use crate::error::Result;
+use crate::finding::Finding;
+use crate::fsio;
+use crate::pack::Artifact;
+use crate::store::sha256;
+
+/// The file's name. Its version is that of its shape.
+const NAME: &str = ".lambda-pack.state-1";
+/// No such file is larger.
+const MAX_STATE: u64 = 256 << 20;
+/// For how long the answer of a resolver that was asked for the newest versions is taken again.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is known of an output folder.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    /// The program that wrote it.
+    program: String,
+    /// By name.
+    functions: BTreeMap<String, Kept>,
+    /// Files at rest, with their digests.
+    files: BTreeMap<PathBuf, (Stat, String)>,
+}
+
+/// A function whose zip may still stand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    /// Digest of its settings, and of its own files.
+    pub own: Option<String>,
+    /// What its resolver has read: files with their digests, or nothing where there was no file; and facts.
+    pub read: Vec<(PathBuf, Option<String>)>,
+    /// Tools and settings.
+    pub facts: Vec<String>,
+    /// When newest versions were asked for, in seconds since 1970.
+    pub asked_at: Option<u64>,
+    /// Whether `read` and `facts` are all that its packages depend on.
+    pub is_traced: bool,
+    /// Digest of everything in the zip.
+    pub tree: Option<String>,
+    /// The zip as it was left.
+    pub zip: Stat,
+    /// What is said of it.
+    pub artifact: Artifact,
+    /// Its packages: name, version, bytes.
+    pub packages: Vec<(String, String, u64)>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// What decided the packages.
+    pub resolved_by: String,
+    /// What the rules found, before the config's levels.
+    pub findings: Vec<Finding>,
+}
+
+impl State {
+    /// Nothing is known.
+    pub fn new(program: &str) -> Self {
+        Self { program: program.to_owned(), ..Self::default() }
+    }
+
+    /// What is known of an output folder; nothing when another program, or another version, has written it.
+    pub fn read(out_dir: &Path, program: &str) -> Self {
+        let read = || {
+            let bytes = fsio::read_bounded(&out_dir.join(NAME), MAX_STATE).ok()?;
+            let text = std::str::from_utf8(&bytes).ok()?;
+            let (digest, rest) = text.split_once('\n')?;
+            let state: Self = (digest == sha256(rest.as_bytes()).hex()).then(|| serde_json::from_str(rest).ok())??;
+            (state.program == program).then_some(state)
+        };
+        read().unwrap_or_else(|| Self::new(program))
+    }
+
+    /// Digests of files that may be known still.
+    pub fn known_files(&mut self) -> HashMap<PathBuf, (Stat, String)> {
+        std::mem::take(&mut self.files).into_iter().collect()
+    }
+
+    /// A function as it was built last.
+    pub fn function(&self, name: &str) -> Option<&Kept> {
+        self.functions.get(name)
+    }
+
+    /// Notes how a function was built; nothing when that is not known.
+    pub fn note(&mut self, name: &str, kept: Option<Kept>) {
+        match kept {
+            Some(kept) => self.functions.insert(name.to_owned(), kept),
+            None => self.functions.remove(name),
+        };
+    }
+
+    /// Writes it, with what is known of files.
+    ///
+    /// # Errors
+    /// When it cannot be written. A path that JSON cannot hold only means that nothing is known the next time.
+    pub fn write(mut self, out_dir: &Path, files: &Files) -> Result<()> {
+        self.files = files.settled();
+        let path = out_dir.join(NAME);
+        match serde_json::to_string(&self) {
+            Ok(text) => fsio::write_atomic(&path, format!("{}\n{text}", sha256(text.as_bytes()).hex()).as_bytes()),
+            Err(_) => {
+                let _ = std::fs::remove_file(&path);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Kept {
+    /// Whether the zip is the one that was left.
+    pub fn zip_stands(&self, out_dir: &Path) -> bool {
+        Stat::of(&out_dir.join(&self.artifact.path)) == Some(self.zip)
+    }
+
+    /// Whether a build would give the same, told without resolving: `own` is the digest of settings and own files.
+    pub fn stands(&self, own: Option<&str>, facts: &[String], files: &Files) -> bool {
+        let fresh = |asked_at: u64| {
+            let asked = SystemTime::UNIX_EPOCH + Duration::from_secs(asked_at);
+            SystemTime::now().duration_since(asked).is_ok_and(|age| age < DAY)
+        };
+        self.is_traced
+            && own.is_some()
+            && self.own.as_deref() == own
+            && self.facts == facts
+            && self.asked_at.is_none_or(fresh)
+            && self.read.iter().all(|(path, digest)| files.digest(path) == *digest)
+    }
+
+    /// What a resolver has read, with digests.
+    pub fn trace(&mut self, inputs: Option<&Inputs>, files: &Files) {
+        let Some(inputs) = inputs else {
+            self.is_traced = false;
+            return;
+        };
+        // A file that has changed meanwhile may have been read before or after.
+        self.is_traced = inputs.files.iter().all(|path| files.is_untouched(path));
+        self.read = inputs.files.iter().map(|path| (path.clone(), files.digest(path))).collect();
+        self.facts.clone_from(&inputs.facts);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.asked_at = inputs.of_the_day.then_some(now.as_secs());
+    }
+}

@@ -1,0 +1,89 @@
+//! What uv has answered today, so that the same question is not asked twice.
+//!
+//! A question is known by everything that the answer depends on: uv itself, its arguments and settings, and the contents of
+//! the files that it reads. What refers to other files of this machine is always asked anew.
+
+use std::path::{Path, PathBuf};
+
+use super::build::Programs;
+use super::requirements::{Line, Requirements};
+use crate::fresh::{Inputs, Key};
+use crate::fsio;
+use crate::store::Store;
+
+/// Where answers are kept, and what they depend on beside the arguments.
+#[derive(Debug, Clone)]
+pub(super) struct Answers<'a> {
+    store: &'a Store,
+    base: String,
+}
+
+impl<'a> Answers<'a> {
+    /// Answers about `requirements` of the project in `folder`; nothing when they depend on more than can be told.
+    pub(super) fn about(
+        requirements: &Requirements,
+        folder: &Path,
+        programs: &Programs,
+        store: &'a Store,
+    ) -> Option<Self> {
+        if requirements.lines.iter().any(Line::is_relative) {
+            return None;
+        }
+        let mut key = Key::new();
+        for fact in programs.facts() {
+            key.add(fact);
+        }
+        for (_, text) in &requirements.files {
+            key.add(text);
+        }
+        for file in settings(folder) {
+            key.add(fsio::read_text(&file).unwrap_or_default());
+        }
+        Some(Self { store, base: key.finish() })
+    }
+
+    fn key(&self, question: &[String]) -> String {
+        let mut key = Key::new();
+        key.add(&self.base);
+        for part in question {
+            key.add(part);
+        }
+        key.finish()
+    }
+
+    /// What was answered.
+    pub(super) fn get(&self, question: &[String]) -> Option<String> {
+        self.store.answer(&self.key(question))
+    }
+
+    /// Keeps an answer. One that cannot be kept is asked for again.
+    pub(super) fn keep(&self, question: &[String], answer: &str) {
+        let _ = self.store.keep_answer(&self.key(question), answer);
+    }
+}
+
+/// Files that uv and pip may take settings from, for a project in `folder`.
+pub(super) fn settings(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        folder.ancestors().flat_map(|above| ["uv.toml", "pyproject.toml"].map(|name| above.join(name))).collect();
+    let home = etcetera::home_dir().ok();
+    let configs = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home.as_ref().map(|h| h.join(".config")));
+    for config in configs.into_iter().chain(["/etc".into(), "/etc/xdg".into()]) {
+        files.extend(["uv/uv.toml", "pip/pip.conf"].map(|name| config.join(name)));
+    }
+    files.extend(home.map(|home| home.join(".pip/pip.conf")));
+    files.push("/etc/pip.conf".into());
+    files.extend(std::env::var_os("PIP_CONFIG_FILE").map(PathBuf::from));
+    files
+}
+
+/// What an answer about `requirements` depends on; nothing when a source on this machine is part of it.
+pub(super) fn inputs(requirements: &Requirements, path: &Path) -> Option<Inputs> {
+    if requirements.lines.iter().any(Line::is_relative) {
+        return None;
+    }
+    let mut files: Vec<PathBuf> = requirements.files.iter().map(|(file, _)| file.clone()).collect();
+    files.push(path.to_owned());
+    files.extend(settings(path.parent().unwrap_or(Path::new("."))));
+    Some(Inputs { files, facts: Vec::new(), of_the_day: true })
+}
