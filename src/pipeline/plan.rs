@@ -381,6 +381,8 @@ fn own_digest(
         replaced,
         filter: None,
         only_include,
+        // Those that are new are read anyway.
+        probe: false,
     });
     let walked = walked.ok().filter(|walked| walked.findings.is_empty())?;
     let mut key = Key::new();
@@ -434,6 +436,7 @@ fn walk_application(
         replaced,
         filter,
         only_include,
+        probe: true,
     })
 }
 

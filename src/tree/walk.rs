@@ -93,6 +93,8 @@ pub struct Options<'a> {
     pub filter: Option<&'a Filter<'a>>,
     /// Nothing of the folder itself, only what is included.
     pub only_include: bool,
+    /// Whether each file is opened, to find those that cannot be read.
+    pub probe: bool,
 }
 
 /// What was decided about a path.
@@ -283,7 +285,9 @@ impl<'a> Walker<'a> {
             self.decide(path.as_str(), false, "not a file, folder or link");
             return false;
         }
-        if let Err(error) = fs::File::open(disk) {
+        if self.options.probe
+            && let Err(error) = fs::File::open(disk)
+        {
             self.report(unreadable(disk, &error.to_string()));
             return false;
         }

@@ -148,6 +148,7 @@ impl Parts<'_> {
             replaced: &["node_modules"],
             filter: Some(&filter),
             only_include: false,
+            probe: true,
         })?;
         findings.extend(walked.findings.into_iter().map(|mut finding| {
             finding.path = finding.path.map(|below| format!("{path}/{below}"));

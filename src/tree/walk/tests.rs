@@ -42,6 +42,7 @@ impl Folder {
             replaced: &["node_modules"],
             filter: None,
             only_include: false,
+            probe: true,
         };
         walk(&options).unwrap()
     }
@@ -134,6 +135,7 @@ fn include_brings_files_in_and_back_but_not_from_outside() {
         replaced: &[],
         filter: None,
         only_include: false,
+        probe: true,
     };
     assert!(walk(&options).unwrap_err().to_string().contains("outside the project"));
 }
@@ -256,6 +258,7 @@ fn the_output_folder_is_known_by_any_name() {
         replaced: &[],
         filter: None,
         only_include: false,
+        probe: true,
     };
     assert_eq!(shown(&walk(&options).unwrap()), ["app.py"]);
 }
