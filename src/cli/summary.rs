@@ -119,6 +119,12 @@ fn total(project: &Project, built: &Built, out_dir: &Path, style: Style) -> Stri
     let packed = manifest.functions.iter().filter(|f| f.artifact.is_some()).count();
     let refused = manifest.functions.len() - packed;
     let mut line = format!("{} packed{}", count(packed, "function"), from(project));
+    let stand = plan.functions.iter().filter(|f| f.kept.is_some()).count();
+    if stand > 0 && stand == packed {
+        line.push_str(", unchanged,");
+    } else if stand > 0 {
+        let _ = write!(line, ", {stand} of them unchanged,");
+    }
     if refused > 0 {
         let _ = write!(line, ", {}", style.red(&format!("{refused} refused")));
     }
