@@ -234,7 +234,12 @@ pub fn redact(text: &str) -> String {
 
 /// The full path of a program on `PATH`, if there is one that may be executed.
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    let paths = std::env::var_os("PATH")?;
+    find_programs(name).into_iter().next()
+}
+
+/// The full paths of all programs of this name on `PATH`, in its order.
+pub fn find_programs(name: &str) -> Vec<PathBuf> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
     let names: Vec<OsString> = if cfg!(windows) {
         ["exe", "cmd", "bat"].iter().map(|ext| OsString::from(format!("{name}.{ext}"))).collect()
     } else {
@@ -242,7 +247,8 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     };
     std::env::split_paths(&paths)
         .flat_map(|dir| names.iter().map(move |n| dir.join(n)).collect::<Vec<_>>())
-        .find(|p| is_executable(p))
+        .filter(|p| is_executable(p))
+        .collect()
 }
 
 #[cfg(unix)]

@@ -233,6 +233,9 @@ fn settings_are_noticed() {
     assert!(late.stderr.contains("runtime-deprecated"), "{}", late.transcript());
 }
 
+/// What is broken, and how.
+type Damage<'a> = (&'a str, Box<dyn Fn() + 'a>);
+
 #[test]
 fn what_stands_in_the_output_folder_is_looked_at() {
     let project = project();
@@ -241,7 +244,7 @@ fn what_stands_in_the_output_folder_is_looked_at() {
     let out = project.out("project.zip");
     let state = project.out(".lambda-pack.state-1");
     let kept = fs::read(&state).unwrap();
-    let damages: [(&str, Box<dyn Fn()>); 7] = [
+    let damages: Vec<Damage<'_>> = vec![
         ("a zip that is gone", Box::new(|| fs::remove_file(&out).unwrap())),
         ("a zip that was cut short", Box::new(|| fs::write(&out, &good[..10]).unwrap())),
         (
@@ -452,6 +455,13 @@ fn locks_and_manifests_above_the_function_are_noticed() {
 #[test]
 fn a_store_of_garbage_is_filled_again() {
     let project = Project::copy_of("python-pure");
+    // What shrinks and what does not, each large enough to be kept when it was packed once.
+    fs::write(project.path("shrinks.txt"), "packed once\n".repeat(10_000)).unwrap();
+    fs::write(
+        project.path("noise.bin"),
+        (0..100_000_u32).flat_map(|n| n.wrapping_mul(n ^ 0x9e37_79b9).to_le_bytes()).collect::<Vec<_>>(),
+    )
+    .unwrap();
     let store = project.path("../own-store");
     let build = |project: &Project| {
         let mut command = project.command(&["build", "--format", "json"]);
@@ -465,6 +475,10 @@ fn a_store_of_garbage_is_filled_again() {
         let entries = walkdir::WalkDir::new(below).into_iter().flatten().filter(|e| e.file_type().is_file());
         entries.map(walkdir::DirEntry::into_path).collect::<Vec<_>>()
     };
+    let kept = files(&store.join("entries-v1")).len();
+    assert!(kept >= 2, "{kept} packed files are kept");
+    fs::remove_dir_all(project.path("target")).unwrap();
+    assert!(build(&project) == good, "what was packed once is the same");
     for damage in [
         |path: &Path| fs::write(path, "garbage").unwrap(),
         |path: &Path| {

@@ -209,12 +209,28 @@ fn folders_without_dependencies_need_no_npm_and_no_lock() {
 #[test]
 fn offline_says_what_is_missing() {
     let project = Project::fixture("node-express");
+    // Digests that npm's own cache has nothing of either.
+    let lock = project.read("package-lock.json");
+    let unknown = |line: &str| match line.split_once("sha512-") {
+        Some((key, digest)) => format!("{key}sha512-{}{}\n", "b".repeat(20), &digest[20..]),
+        None => format!("{line}\n"),
+    };
+    project.write("package-lock.json", &lock.lines().map(unknown).collect::<String>());
     let how = How { offline: true, empty_store: true, ..How::default() };
     let error = project.resolve_as("", Architecture::X86_64, how).err().unwrap();
     assert!(
         error.to_string().contains("packages could not be fetched") && error.to_string().contains("--offline"),
         "{error}"
     );
+}
+
+#[test]
+fn what_npm_has_fetched_is_not_fetched_again() {
+    let project = Project::fixture("node-express");
+    project.npm(&["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    // An empty store and no network: npm's cache has everything, by digest.
+    let how = How { offline: true, empty_store: true, ..How::default() };
+    assert!(names(&project.resolve_as("", Architecture::X86_64, how).unwrap()).len() > 10);
 }
 
 #[test]

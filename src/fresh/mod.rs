@@ -125,7 +125,8 @@ fn content(source: &Source, files: &Files) -> Option<String> {
     })
 }
 
-fn archive_name(archive: &Archive) -> String {
+/// What names an archive of the store, wherever the store is.
+pub(crate) fn archive_name(archive: &Archive) -> String {
     // Its folder names form and encoder, its file the digest.
     let parts: Vec<_> = archive.path().iter().rev().take(3).map(|part| part.to_string_lossy()).collect();
     parts.join("/")

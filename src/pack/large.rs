@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::deflate::LEVEL;
 use super::zip::Method;
 use crate::error::{Error, Result};
-use crate::store::encode_hex;
+use crate::store::{Entries, encode_hex};
 use crate::tree::{Entry, Source};
 
 /// From this size on, in bytes, a file is not held.
@@ -149,6 +149,29 @@ fn deflate(piece: &[u8], last: bool) -> io::Result<Vec<u8>> {
 }
 
 impl Packed {
+    /// A file that is known not to shrink; nothing when it is not what is known.
+    pub(super) fn stored(entry: &Entry, crc32: u32, size: u64) -> Option<Self> {
+        let (_, file, start, length) = opened(entry).ok()?;
+        (length == size).then(|| Self { crc32, size, sha256: String::new(), data: Data::Stored(file, start) })
+    }
+
+    /// Keeps it in the store. What cannot be kept is deflated again the next time.
+    pub(super) fn keep(&self, entries: &Entries, key: &str) {
+        let head = (self.method(), self.crc32, self.size);
+        let _ = match &self.data {
+            Data::Deflated(file, bytes) => {
+                let mut file = file;
+                let kept = entries.put(key, head, *bytes, &mut file);
+                // Whoever writes it into the zip begins at its beginning.
+                if file.rewind().is_err() {
+                    return;
+                }
+                kept
+            }
+            Data::Stored(..) => entries.put(key, head, 0, &mut io::empty()),
+        };
+    }
+
     /// How the bytes are held.
     pub(super) fn method(&self) -> Method {
         match self.data {

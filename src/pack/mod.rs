@@ -15,9 +15,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::fresh::{self, Files, Key};
 use crate::fsio::AtomicFile;
 use crate::report::Task;
-use crate::store::{Archive, encode_hex, sha256};
+use crate::store::{Archive, Entries, WORTH, encode_hex, sha256};
 use crate::tree::{ArchivePath, Entry, Source, Tree};
 use zip::{Header, Method, ZipWriter};
 
@@ -57,6 +58,23 @@ pub struct Packed {
 /// # Errors
 /// When a file cannot be read or the zip cannot be written; nothing is left then.
 pub fn pack(tree: &Tree, target: &Path, task: &Task<'_>) -> Result<Packed> {
+    pack_with(tree, target, task, None)
+}
+
+/// What was deflated before, and the digests by which it is known.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The store's packed files.
+    pub entries: &'a Entries,
+    /// Digests of files on disk.
+    pub files: &'a Files,
+}
+
+/// The same, with what was deflated before.
+///
+/// # Errors
+/// See [`pack`].
+pub fn pack_with(tree: &Tree, target: &Path, task: &Task<'_>, known: Option<Known<'_>>) -> Result<Packed> {
     let file = AtomicFile::create(target)?;
     let mut writer = Writer {
         zip: ZipWriter::new(io::BufWriter::with_capacity(256 << 10, file)),
@@ -73,7 +91,7 @@ pub fn pack(tree: &Tree, target: &Path, task: &Task<'_>) -> Result<Packed> {
     for window in &windows {
         let (written, prepared) = rayon::join(
             || writer.write(std::mem::take(&mut ready), task),
-            || window.par_iter().map(|(path, entry)| prepare(path, entry, target)).collect::<Result<Vec<_>>>(),
+            || window.par_iter().map(|(path, entry)| prepare(path, entry, target, known)).collect::<Result<Vec<_>>>(),
         );
         written?;
         ready = prepared?;
@@ -148,6 +166,8 @@ struct Prepared<'a> {
 enum Data<'a> {
     Held(Vec<u8>),
     Large(large::Packed),
+    /// In an open file, from where it stands.
+    Kept(File, u64),
     Copied(&'a Arc<Archive>, usize),
 }
 
@@ -156,7 +176,7 @@ fn member_name(path: &ArchivePath, entry: &Entry) -> String {
     if matches!(entry, Entry::Directory) { format!("{path}/") } else { path.to_string() }
 }
 
-fn prepare<'a>(path: &ArchivePath, entry: &'a Entry, target: &Path) -> Result<Prepared<'a>> {
+fn prepare<'a>(path: &ArchivePath, entry: &'a Entry, target: &Path, known: Option<Known<'_>>) -> Result<Prepared<'a>> {
     let mode = match entry {
         Entry::File { executable: true, .. } => 0o100_755,
         Entry::File { .. } => 0o100_644,
@@ -176,8 +196,18 @@ fn prepare<'a>(path: &ArchivePath, entry: &'a Entry, target: &Path) -> Result<Pr
             data: Data::Copied(archive, index),
         });
     }
+    let key = known.and_then(|known| Some((known, known.key(entry)?)));
+    if let Some((known, key)) = &key
+        && let Some((crc32, method, size, data)) = known.data(key, entry)
+    {
+        let read = on_disk(entry).map(|path| (path.clone(), key.clone()));
+        return Ok(Prepared { name, mode, method, crc32, size, read, data });
+    }
     if large::is_large(entry, entry.size()) {
         let packed = large::pack(entry, target)?;
+        if let Some((known, key)) = key.filter(|(_, key)| on_disk(entry).is_none() || *key == packed.sha256) {
+            packed.keep(known.entries, &key);
+        }
         let (method, crc32, size) = (packed.method(), packed.crc32, packed.size);
         let read = on_disk(entry).map(|path| (path.clone(), packed.sha256.clone()));
         return Ok(Prepared { name, mode, method, crc32, size, read, data: Data::Large(packed) });
@@ -188,7 +218,35 @@ fn prepare<'a>(path: &ArchivePath, entry: &'a Entry, target: &Path) -> Result<Pr
     // A link's target is stored: readers that restore links expect it so.
     let packed = if mode == 0o120_777 { None } else { deflate::deflate(&bytes) };
     let method = if packed.is_some() { Method::Deflated } else { Method::Stored };
+    // A file that has changed since it was looked at is not what the key says.
+    if let Some((known, key)) = key.filter(|(_, key)| read.as_ref().is_none_or(|(_, digest)| digest == key)) {
+        let data = packed.as_deref().unwrap_or_default();
+        let _ = known.entries.put(&key, (method, crc32, size), data.len() as u64, &mut &*data);
+    }
     Ok(Prepared { name, mode, method, crc32, size, read, data: Data::Held(packed.unwrap_or(bytes)) })
+}
+
+impl Known<'_> {
+    /// The key of an entry that is worth looking up.
+    fn key(&self, entry: &Entry) -> Option<String> {
+        match entry {
+            Entry::File { source: Source::Disk(path), size, .. } if *size >= WORTH => self.files.digest(path),
+            Entry::File { source: Source::Member(archive, index), size, .. } if *size >= WORTH => {
+                Some(Key::new().add(fresh::archive_name(archive)).add(index.to_string()).finish())
+            }
+            _ => None,
+        }
+    }
+
+    /// What was packed of it. A file that does not shrink is read from where it is.
+    fn data<'a>(&self, key: &str, entry: &Entry) -> Option<(u32, Method, u64, Data<'a>)> {
+        let kept = self.entries.get(key)?;
+        let data = match kept.method {
+            Method::Deflated => Data::Kept(kept.file, kept.packed),
+            Method::Stored => Data::Large(large::Packed::stored(entry, kept.crc32, kept.size)?),
+        };
+        Some((kept.crc32, kept.method, kept.size, data))
+    }
 }
 
 fn on_disk(entry: &Entry) -> Option<&PathBuf> {
@@ -237,6 +295,10 @@ impl Writer<'_> {
             Data::Large(packed) => {
                 header.compressed_size = packed.compressed_size();
                 packed.read(|reader| self.zip.add(header, reader))
+            }
+            Data::Kept(file, packed) => {
+                header.compressed_size = packed;
+                self.zip.add(header, &mut file.take(packed))
             }
             Data::Copied(archive, index) => {
                 let member = &archive.members()[index];

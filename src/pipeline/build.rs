@@ -35,7 +35,10 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures>
     remove_partials(out_dir);
 
     let mut pack_time = std::time::Duration::ZERO;
-    let outcomes = timed(&mut pack_time, || Packer { project, session, earlier: &earlier }.pack_all(&mut plan))?;
+    let outcomes = timed(&mut pack_time, || {
+        let entries = session.store.entries();
+        Packer { project, session, earlier: &earlier, entries }.pack_all(&mut plan)
+    })?;
     plan.timings.pack = pack_time;
     // A manifest that is there speaks of zips that are about to be replaced.
     let manifest_path = out_dir.join(MANIFEST);

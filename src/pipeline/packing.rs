@@ -14,9 +14,10 @@ use crate::error::{Error, Result};
 use crate::finding::{Finding, Level, Overrides};
 use crate::fresh::{self, Kept, Stat};
 use crate::fsio::AtomicFile;
-use crate::pack::{self, Artifact, Packed};
+use crate::pack::{self, Artifact, Known, Packed};
 use crate::project::Project;
 use crate::report::{Task, Unit};
+use crate::store::Entries;
 
 /// A function of which so many bytes are deflated is packed by itself: its windows take all the memory that there is.
 const LARGE: u64 = 8 << 20;
@@ -31,6 +32,7 @@ pub(super) struct Packer<'a> {
     pub(super) project: &'a Project,
     pub(super) session: Session<'a>,
     pub(super) earlier: &'a Earlier,
+    pub(super) entries: Entries,
 }
 
 /// What became of a function.
@@ -65,6 +67,7 @@ impl Packer<'_> {
             made.push(packed.or_else(|| self.pack(job, &task)).transpose()?);
         }
         let outcomes = self.outcomes(jobs, made)?;
+        self.entries.trim();
         self.judge(plan, outcomes)
     }
 
@@ -112,7 +115,8 @@ impl Packer<'_> {
         let Job::Pack(function, _) = job else { return None };
         let name = &function.spec.name;
         task.detail(name.clone());
-        let packed = pack::pack(&function.tree, &self.target(function), task);
+        let known = Known { entries: &self.entries, files: &self.earlier.files };
+        let packed = pack::pack_with(&function.tree, &self.target(function), task, Some(known));
         Some(packed.map_err(|e| e.context(format!("function `{name}`"))))
     }
 

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::{Archive, Digest, Form, Store};
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
 use crate::fsio::AtomicFile;
 use crate::process::redact;
@@ -62,8 +64,9 @@ impl<'a> Fetcher<'a> {
         let mut results: Vec<Option<Result<Arc<Archive>>>> = Vec::new();
         let mut wanted: HashMap<(Form, &Digest), Vec<usize>> = HashMap::new();
         let mut jobs: Vec<usize> = Vec::new();
-        for (index, remote) in remotes.iter().enumerate() {
-            let hit = self.store.archive(remote.form, &remote.digest);
+        // Each is hashed before it is trusted.
+        let hits: Vec<_> = remotes.par_iter().map(|remote| self.store.archive(remote.form, &remote.digest)).collect();
+        for (index, (remote, hit)) in remotes.iter().zip(hits).enumerate() {
             if matches!(hit, Ok(None)) {
                 let same = wanted.entry((remote.form, &remote.digest)).or_default();
                 if same.is_empty() {

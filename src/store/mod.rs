@@ -9,13 +9,14 @@
 //!     …/<alg>-<hex>.sha256     the digest of the file beside it; without it the file is not trusted
 //!   answers-v1/
 //!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer
-//! ```
+//!   entries-v1/                what was deflated once (see `entries`)
 //!
 //! A bucket carries its version in its name. Files are written under a temporary name and renamed; two processes that
 //! fetch the same archive both succeed. An entry whose bytes do not have their digest is thrown away and fetched again.
 
 mod archive;
 mod digest;
+mod entries;
 mod fetch;
 mod ingest;
 mod resolver;
@@ -29,6 +30,7 @@ use std::time::{Duration, SystemTime};
 
 pub use archive::{Archive, Member};
 pub use digest::{Algorithm, Digest, Hasher, encode_hex, sha256};
+pub use entries::{Entries, WORTH};
 pub(crate) use fetch::percent_decode;
 pub use fetch::{Fetcher, Remote, file_url};
 
@@ -40,9 +42,9 @@ pub use crate::pack::zip::Method;
 const ARCHIVES: &str = "archives-v1";
 const ANSWERS: &str = "answers-v1";
 /// Those of this version.
-const CURRENT: &[&str] = &[ARCHIVES, ANSWERS];
+const CURRENT: &[&str] = &[ARCHIVES, ANSWERS, entries::ENTRIES];
 /// What the names of buckets of all versions start with.
-const BUCKETS: &[&str] = &["archives-v", "answers-v"];
+const BUCKETS: &[&str] = &["archives-v", "answers-v", "entries-v"];
 /// For how long an answer is taken again.
 const ANSWER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -100,6 +102,11 @@ impl Store {
     /// The folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What was deflated once.
+    pub fn entries(&self) -> Entries {
+        Entries::new(&self.root)
     }
 
     fn slot(&self, form: Form, digest: &Digest) -> PathBuf {
@@ -208,6 +215,27 @@ impl Store {
             return Err(Error::failed(format!("`{}` was changed while it was read", wheel.display())));
         }
         self.adopt(Form::Built, &digest, copy, label)
+    }
+
+    /// Takes in a copy that lies in the cache of a package manager; nothing when there is none, or it has another digest.
+    pub fn adopt_copy(&self, form: Form, digest: &Digest, copy: &Path, label: &str) -> Option<Arc<Archive>> {
+        let mut from = File::open(copy).ok()?;
+        let mut file = AtomicFile::create(&self.slot(form, digest)).ok()?;
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match from.read(&mut buffer).ok()? {
+                0 => break,
+                n => {
+                    hasher.update(&buffer[..n]);
+                    std::io::Write::write_all(&mut file, &buffer[..n]).ok()?;
+                }
+            }
+        }
+        if hasher.finish() != *digest {
+            return None;
+        }
+        self.adopt(form, digest, file, label).ok()
     }
 
     /// What a resolver has answered to the question with this key today.

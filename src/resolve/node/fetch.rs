@@ -2,8 +2,10 @@
 //! registry.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use super::lock::Lock;
 use super::manifest::Published;
@@ -75,24 +77,41 @@ pub(super) fn fetch(wants: Vec<Want>, context: &Context<'_>) -> Archives {
     let mut archives = Archives::default();
     let mut missing: Vec<Want> = Vec::new();
     let mut seen = BTreeSet::new();
-    for want in wants {
-        if !seen.insert(want.digest.clone()) {
-            continue;
-        }
-        match context.store.archive(Form::Tarball, &want.digest) {
-            Ok(Some(archive)) => {
-                archives.0.insert(want.digest, Ok(read(archive)));
-            }
-            Ok(None) => missing.push(want),
-            Err(error) => {
-                archives.0.insert(want.digest, Err(error));
-            }
+    let wants: Vec<Want> = wants.into_iter().filter(|want| seen.insert(want.digest.clone())).collect();
+    let npm = npm_cache();
+    let found: Vec<Result<Option<Fetched>>> = wants
+        .par_iter()
+        .map(|want| {
+            let in_store = context.store.archive(Form::Tarball, &want.digest)?;
+            Ok(in_store.or_else(|| in_npm_cache(want, npm.as_deref()?, context)).map(read))
+        })
+        .collect();
+    for (want, found) in wants.into_iter().zip(found) {
+        match found.transpose() {
+            Some(result) => drop(archives.0.insert(want.digest, result)),
+            None => missing.push(want),
         }
     }
     if !missing.is_empty() {
         fetch_missing(missing, context, &mut archives);
     }
     archives
+}
+
+/// npm's cache, unless a variable names another folder.
+fn npm_cache() -> Option<PathBuf> {
+    let named = std::env::vars_os().find(|(name, _)| name.eq_ignore_ascii_case("npm_config_cache"));
+    let folder = named.map(|(_, folder)| PathBuf::from(folder)).filter(|folder| !folder.as_os_str().is_empty());
+    folder.or_else(|| Some(etcetera::home_dir().ok()?.join(".npm")))
+}
+
+/// npm keeps what it has fetched by its digest: `_cacache/content-v2/sha512/ab/cd/…`. Source: cacache's README.
+fn in_npm_cache(want: &Want, cache: &Path, context: &Context<'_>) -> Option<Arc<Archive>> {
+    let hex = want.digest.hex();
+    let (first, second, rest) = (hex.get(..2)?, hex.get(2..4)?, hex.get(4..)?);
+    let content = cache.join("_cacache/content-v2").join(want.digest.algorithm().as_str());
+    let path = content.join(first).join(second).join(rest);
+    context.store.adopt_copy(Form::Tarball, &want.digest, &path, &want.lock.label(&want.location))
 }
 
 fn read(archive: Arc<Archive>) -> Fetched {

@@ -14,7 +14,7 @@ use super::tags::WheelName;
 use crate::error::{Error, Result};
 use crate::fresh;
 use crate::fsio::{self, Scratch};
-use crate::process::{Failure, Tool, find_program};
+use crate::process::{Failure, Tool, find_program, find_programs};
 use crate::report::{Task, Unit};
 use crate::resolve::Context;
 use crate::store::{Archive, Digest};
@@ -60,6 +60,13 @@ impl Programs {
         Self { uv: find_program("uv"), python: find_program("python3").or_else(|| find_program("python")) }
     }
 
+    /// An interpreter for uv: the target's when it is here, else any. One that is a script is a version manager's, which
+    /// uv would start anew each time, to find out where it leads today.
+    pub(super) fn interpreter(&self, minor: u8) -> Option<PathBuf> {
+        let names = [format!("python3.{minor}"), "python3".to_owned()];
+        names.iter().flat_map(|name| find_programs(name)).find(|path| starts_like_elf(path))
+    }
+
     /// What these programs are, and which of their settings the environment has.
     pub(super) fn facts(&self) -> Vec<String> {
         let tools = [&self.uv, &self.python].into_iter().flatten().map(|path| fresh::tool(path));
@@ -83,6 +90,12 @@ impl Programs {
             .env("NO_COLOR", "1")
             .install_hint(INSTALL_HINT)
     }
+}
+
+fn starts_like_elf(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut magic = [0; 4];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF"
 }
 
 /// What became of a build.

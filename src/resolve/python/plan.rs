@@ -310,7 +310,8 @@ impl Planner<'_> {
     /// to its build backend only.
     fn ask(&self, question: &Question<'_>, dynamic: Option<bool>) -> Result<(Vec<Pin>, Vec<Finding>, String)> {
         if let Some(program) = &self.programs.uv {
-            let uv = Uv::new(program)?;
+            let python = self.programs.interpreter(question.target.minor);
+            let uv = Uv::new(program, python.as_deref(), self.context.store)?;
             let _task = self.resolving("uv", question);
             let (pins, findings) = match dynamic {
                 None => uv.resolve(question)?,

@@ -16,8 +16,10 @@ use super::pylock;
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
+use crate::fresh::{self, Key};
 use crate::fsio;
 use crate::process::Failure;
+use crate::store::Store;
 
 /// Highest platform that uv knows; asked only to learn which wheels there are.
 const ANY_GLIBC: &str = "manylinux_2_40";
@@ -27,6 +29,7 @@ const OLD_GLIBC: &str = "manylinux_2_17";
 /// uv, found.
 pub(super) struct Uv<'a> {
     program: &'a Path,
+    python: Option<&'a Path>,
     version: String,
 }
 
@@ -36,11 +39,20 @@ enum Answer {
 }
 
 impl<'a> Uv<'a> {
-    /// Asks it for its version.
-    pub(super) fn new(program: &'a Path) -> Result<Self> {
-        let said = Programs::call_uv(program, false).arg("--version").run().map_err(Error::from)?.text();
+    /// Asks it for its version, unless it has told that today. `python` is for metadata that takes a build to know: without
+    /// one, uv starts every interpreter on PATH to find the target's version, which need not be there.
+    pub(super) fn new(program: &'a Path, python: Option<&'a Path>, store: &Store) -> Result<Self> {
+        let key = Key::new().add("uv --version").add(fresh::tool(program)).finish();
+        let said = match store.answer(&key) {
+            Some(said) => said,
+            None => {
+                let said = Programs::call_uv(program, false).arg("--version").run().map_err(Error::from)?.text();
+                let _ = store.keep_answer(&key, &said);
+                said
+            }
+        };
         let version = said.split_whitespace().nth(1).unwrap_or("?").to_owned();
-        Ok(Self { program, version })
+        Ok(Self { program, python, version })
     }
 
     /// `uv 0.9.9`.
@@ -50,6 +62,27 @@ impl<'a> Uv<'a> {
 
     /// The pins, or what no wheel and no source exists for.
     pub(super) fn resolve(&self, question: &Question<'_>) -> Result<(Vec<Pin>, Vec<Finding>)> {
+        if let Some(pins) = self.known(question)? {
+            return Ok((pins, Vec::new()));
+        }
+        self.resolve_now(question)
+    }
+
+    /// The pins when exact versions are asked for and uv has everything about them in its cache: what is published does not
+    /// change, so no registry needs to be asked. Nothing when that is not so.
+    fn known(&self, question: &Question<'_>) -> Result<Option<Vec<Pin>>> {
+        if question.offline || question.requirements.unpinned().is_some() {
+            return Ok(None);
+        }
+        let quick =
+            Question { offline: true, input: question.input.clone(), answers: question.answers.clone(), ..*question };
+        let Answer::Pins(pins) = self.attempt(&quick, &[])? else { return Ok(None) };
+        let pinned = question.requirements.pinned_names();
+        let is_all = pins.iter().all(|pin| pinned.contains(&pin.name)) && without_wheel(&pins, question).is_empty();
+        Ok(is_all.then_some(pins))
+    }
+
+    fn resolve_now(&self, question: &Question<'_>) -> Result<(Vec<Pin>, Vec<Finding>)> {
         let mut pins = match self.attempt(question, &[])? {
             Answer::Pins(pins) => pins,
             Answer::Refused(said) => return self.explain(question, &said),
@@ -134,6 +167,9 @@ impl<'a> Uv<'a> {
             .env("CC", "false")
             .env("CXX", "false")
             .cwd(folder);
+        if let Some(python) = self.python {
+            tool = tool.arg("--python").arg(python);
+        }
         for name in only_binary {
             tool = tool.args(["--only-binary", name]);
         }
