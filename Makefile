@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all their own set-up on Debian or Ubuntu with Rust.
-.PHONY: demo test test-full test-corpus test-bare tools lint
+.PHONY: demo test bench test-full test-corpus test-bare tools lint
 
 # Packs a monorepo of three languages and shows what came out.
 demo:
@@ -9,6 +9,12 @@ demo:
 # Unit tests, the command line's transcripts, real packages with real tools.
 test: tools
 	cargo test --locked
+
+# Side by side with what people use today; prints the table that ratios are quoted from. Takes about 20 minutes.
+bench:
+	@tests/setup bench
+	cargo build --release --locked
+	benches/run
 
 # Also what takes longer: dozens of real packages against the installers, and the install steps in a bare Debian.
 test-full: test test-corpus test-bare

@@ -225,6 +225,16 @@ fn quiet_is_quiet_and_stdout_is_data() {
 }
 
 #[test]
+fn a_trace_says_when_each_piece_of_work_was_done() {
+    let project = Project::empty();
+    project.write("app.py", APP);
+    project.done(&["build", "--trace", "trace.json"]);
+    let trace: serde_json::Value = serde_json::from_str(&project.read("trace.json")).unwrap();
+    let named = |name: &str| trace["traceEvents"].as_array().unwrap().iter().filter(|e| e["name"] == name).count();
+    assert_eq!((named("Checking"), named("Packing")), (1, 1), "{trace}");
+}
+
+#[test]
 fn colours_only_where_they_are_wanted() {
     let project = Project::empty();
     project.write("app.py", APP);

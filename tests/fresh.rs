@@ -280,6 +280,31 @@ fn what_stands_in_the_output_folder_is_looked_at() {
     assert!(zip(&project) == good);
 }
 
+#[test]
+fn a_self_check_tells_a_zip_that_is_not_what_a_new_build_makes() {
+    let project = project();
+    project.done(&["build", "--self-check"]);
+    // What no file system does: the zip says something else, and the state swears that it is the one that was left.
+    let out = project.out("project.zip");
+    let stat = |path: &Path| fs::metadata(path).unwrap();
+    let old = stat(&out);
+    let state = project.out(".lambda-pack.state-1");
+    let text = fs::read_to_string(&state).unwrap();
+    let (_, rest) = text.split_once('\n').unwrap();
+    let manifest: Value = serde_json::from_str(&project.read("target/lambda-pack/manifest.json")).unwrap();
+    let sha256 = manifest["functions"][0]["artifact"]["sha256"].as_str().unwrap();
+    let forged = rest.replace(sha256, &"0".repeat(64));
+    let digest = {
+        use sha2::Digest as _;
+        sha2::Sha256::digest(forged.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>()
+    };
+    fs::write(&state, format!("{digest}\n{forged}")).unwrap();
+    assert_eq!(stat(&out).ino(), old.ino());
+    let run = project.run(&["build", "--self-check"]);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("a build that knows nothing gives other zips of `project`"), "{}", run.stderr);
+}
+
 fn noise(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|b| b.wrapping_mul(31).wrapping_add(7)).collect()
 }
@@ -427,6 +452,89 @@ fn another_tool_is_asked_again() {
     assert_eq!(calls(), before);
     let manifest: Value = serde_json::from_str(&project.read("target/lambda-pack/manifest.json")).unwrap();
     assert_eq!(manifest["functions"][0]["resolved_by"], "pylock.toml");
+}
+
+/// Builds a function `name` of a config and gives its zip.
+fn zip_of(project: &Project, name: &str) -> Vec<u8> {
+    project.done(&["build"]);
+    fs::read(project.out(&format!("{name}.zip"))).unwrap()
+}
+
+#[test]
+fn what_decides_is_watched_also_where_it_is_not_packed() {
+    let project = Project::empty();
+    project.write("app.py", APP).write(".lambdaignore", "requirements.txt\n*.toml\n");
+    let before = zip_of(&project, "project");
+    project.write("requirements.txt", "idna==3.10\n");
+    let with_idna = zip_of(&project, "project");
+    assert!(with_idna.len() > before.len() + 10_000, "a requirements.txt that is left out was not noticed");
+    project.write("pylock.toml", "lock-version = \"1.0\"\ncreated-by = \"x\"\npackages = []\n");
+    assert!(zip_of(&project, "project") == before, "a lock that is left out was not noticed");
+}
+
+#[test]
+fn functions_that_share_an_answer_are_watched_each_for_itself() {
+    let project = Project::empty();
+    let mut config = String::new();
+    for name in ["a", "b"] {
+        project
+            .write(&format!("{name}/base.txt"), "idna==3.10\n")
+            .write(&format!("{name}/function/requirements.txt"), "-r ../base.txt\n")
+            .write(&format!("{name}/function/app.py"), APP);
+        config.push_str(&format!(
+            "[functions.{name}]\npath = '{name}/function'\nruntime = 'python3.13'\nhandler = 'app.handler'\n"
+        ));
+    }
+    project.write("lambda-pack.toml", &config);
+    let before = zip_of(&project, "b");
+    project.write("b/base.txt", "idna==3.9\n");
+    assert!(zip_of(&project, "b") != before);
+    assert!(fs::read(project.out("a.zip")).unwrap() == before);
+}
+
+#[test]
+fn wheels_on_this_machine_are_looked_at_each_time() {
+    let project = Project::empty();
+    let make = "import sys, zipfile\n\
+                with zipfile.ZipFile('wheels/mylib-1.0-py3-none-any.whl', 'w') as w:\n    \
+                  w.writestr('mylib.py', f'VALUE = {sys.argv[1]!r}\\n')\n    \
+                  w.writestr('mylib-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: mylib\\nVersion: 1.0\\n')\n    \
+                  w.writestr('mylib-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n    \
+                  w.writestr('mylib-1.0.dist-info/RECORD', '')\n";
+    let wheel = |value: &str| {
+        let run = Command::new("python3").args(["-c", make, value]).current_dir(project.path("")).status().unwrap();
+        assert!(run.success());
+    };
+    project.write("app.py", APP).write("requirements.txt", "mylib==1.0\n").write(
+        "uv.toml",
+        "find-links = [\"wheels\"]\nno-index = true\ncache-keys = [{ file = \"wheels/mylib-1.0-py3-none-any.whl\" }]\n",
+    );
+    project.write(".lambdaignore", "wheels\n");
+    fs::create_dir(project.path("wheels")).unwrap();
+    wheel("one");
+    let before = zip_of(&project, "project");
+    wheel("another");
+    assert!(zip_of(&project, "project") != before);
+}
+
+#[test]
+fn many_files_that_were_packed_before_need_few_open_at_once() {
+    let project = project();
+    for n in 0..600_u32 {
+        let line = format!("file {n}\n");
+        project.write(&format!("many/{n}.txt"), &line.repeat(5_000));
+    }
+    project.done(&["build"]);
+    project.write("app.py", &format!("{APP}# changed\n"));
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 128; exec \"$0\" build -q", env!("CARGO_BIN_EXE_cargo-lambda-pack")])
+        .env("LAMBDA_PACK_CACHE_DIR", common::store())
+        .env("LAMBDA_PACK_TODAY", common::TODAY)
+        .current_dir(project.path(""));
+    let run = Run::of(&mut command, &project.path(""));
+    assert_eq!(run.code, 0, "{}", run.transcript());
+    assert!(zip(&project) == anew(&project, &["--no-cache"]));
 }
 
 #[test]

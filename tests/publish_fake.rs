@@ -171,6 +171,20 @@ fn silence_ends_in_an_error() {
 }
 
 #[test]
+fn no_call_is_waited_for_without_end() {
+    for (method, words) in [("GET", "Failed to look at the bucket `box`"), ("HEAD", "Failed to look up `project/")] {
+        let (project, fake) = (project(), Fake::start());
+        fake.fail(method, "/box", 99, Fault::StopAfter(0));
+        let start = Instant::now();
+        let mut command = command(&project, &fake, &[]);
+        let run = Run::of(command.env("LAMBDA_PACK_STALL_SECONDS", "1"), &project.path(""));
+        assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{}", run.transcript());
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+        assert!(start.elapsed() < Duration::from_secs(30), "{method}");
+    }
+}
+
+#[test]
 fn a_checksum_that_is_not_the_zips_is_an_error() {
     let (project, fake) = (project(), Fake::start());
     fake.fail("PUT", "/box/", 99, Fault::WrongChecksum);
@@ -221,6 +235,35 @@ fn what_may_not_be_looked_up_is_not_taken_for_absent_without_a_word() {
         &["neither its digest nor its version may be read", "`s3:ListBucket` on `arn:aws:s3:::box`"],
     );
     assert_eq!(fake.keys().len(), 1);
+}
+
+#[test]
+fn what_could_not_be_looked_up_is_looked_up_again_once_it_is_there() {
+    let (project, fake) = (project(), Fake::start());
+    project.done(&["build"]);
+    let bytes: &'static [u8] = std::fs::read(project.out("project.zip")).unwrap().leak();
+    // Who may not list a bucket hears 403 of what is not there, and sees what is.
+    fake.fail("HEAD", "/box/", 2, Fault::Bare(403)).fail("PUT", "/box/", 1, Fault::Overtaken(bytes));
+    let (key, version) = place(&project, &fake, &publish(&project, &fake, &["--format", "json"]));
+    assert_eq!((fake.versions(&key).len(), version.as_str()), (1, Some("version-1")));
+}
+
+#[test]
+fn an_object_from_before_the_bucket_kept_versions_gets_one() {
+    let (project, fake) = (project(), Fake::start());
+    project.done(&["build"]);
+    let bytes = std::fs::read(project.out("project.zip")).unwrap();
+    for args in [vec!["--key", "name"], vec![], vec!["--storage-mode", "reference"]] {
+        let fake = Fake::start();
+        let manifest: Value = serde_json::from_str(&project.read("target/lambda-pack/manifest.json")).unwrap();
+        let sha256 = manifest["functions"][0]["artifact"]["sha256"].as_str().unwrap();
+        let key = if args.contains(&"name") { "project.zip".to_owned() } else { format!("project/{sha256}.zip") };
+        fake.store_unversioned(&key, &bytes);
+        let (_, version) =
+            place(&project, &fake, &publish(&project, &fake, &[&args[..], &["--format", "json"]].concat()));
+        assert_eq!(version.as_str(), Some("version-2"), "{args:?}");
+    }
+    assert_eq!(fake.requests("PUT").len(), 0);
 }
 
 #[test]
@@ -457,6 +500,16 @@ fn a_name_as_key_needs_a_bucket_that_is_known_to_keep_versions() {
         assert!(run.stderr.contains("error[unversioned-bucket] ") && run.stderr.contains(words), "{}", run.stderr);
         assert!(run.stdout.ends_with("nothing was published\n"), "{}", run.stdout);
     }
+    // It is no matter of taste.
+    project.write(
+        "lambda-pack.toml",
+        "[functions.project]\npath = '.'\nruntime = 'python3.13'\nhandler = 'app.handler'\n[checks]\nunversioned-bucket = 'ignore'\n",
+    );
+    let fake = Fake::start();
+    fake.versioning("");
+    assert_eq!((publish(&project, &fake, &["--key", "name"]).code, fake.requests("PUT").len()), (3, 0));
+    assert_eq!(publish(&project, &fake, &["--format", "json"]).stderr, "");
+    std::fs::remove_file(project.path("lambda-pack.toml")).unwrap();
     // A key of the content needs nobody to know.
     let fake = Fake::start();
     fake.fail("GET", "?versioning", 1, Fault::Error(403, "AccessDenied"));
@@ -639,8 +692,17 @@ fn certificates_are_those_that_the_usual_variables_name() {
     let unknown = run("UNUSED", "ca.pem");
     assert_eq!(unknown.code, 1, "{}", unknown.transcript());
     assert!(unknown.stderr.contains("name the certificates to trust"), "{}", unknown.stderr);
-    let none = run("AWS_CA_BUNDLE", "key.pem");
-    assert!(none.stderr.contains("holds no certificate"), "{}", none.stderr);
+    std::fs::write(folder.path().join("cut.pem"), "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+        .unwrap();
+    std::fs::write(folder.path().join("bad.pem"), "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n")
+        .unwrap();
+    for (file, words) in
+        [("key.pem", "holds no certificate"), ("cut.pem", "cannot be used"), ("bad.pem", "cannot be read")]
+    {
+        let run = run("AWS_CA_BUNDLE", file);
+        assert_eq!(run.code, 1, "{}", run.transcript());
+        assert!(run.stderr.contains(words), "{file}: {}", run.stderr);
+    }
     let _ = server.kill();
     let _ = server.wait();
 }

@@ -4,6 +4,8 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::error::{Error, Result};
 use crate::fsio;
@@ -25,11 +27,10 @@ pub(super) fn client() -> Result<SharedHttpClient> {
         Some(path) => {
             let pem = fsio::read_bounded(path.as_ref(), MAX_BUNDLE)
                 .map_err(|e| e.hint("AWS_CA_BUNDLE names the certificates to trust"))?;
-            // A file that holds none would make the TLS library panic when it is first used.
-            if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
-                return Err(Error::failed(format!("AWS_CA_BUNDLE: `{}` holds no certificate", path.display()))
-                    .hint("it has to be in PEM form: `-----BEGIN CERTIFICATE-----` …"));
-            }
+            check(&pem).map_err(|why| {
+                Error::failed(format!("AWS_CA_BUNDLE: `{}` {why}", path.display()))
+                    .hint("it has to hold certificates in PEM form: `-----BEGIN CERTIFICATE-----` …")
+            })?;
             TrustStore::empty().with_pem_certificate(pem)
         }
     };
@@ -47,4 +48,12 @@ pub(super) fn client() -> Result<SharedHttpClient> {
     }))
 }
 
-const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+/// Whether each certificate can be read, and there is one: the TLS library panics otherwise, when it is first used.
+fn check(pem: &[u8]) -> Result<(), String> {
+    let mut store = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|e| format!("cannot be read: {e}"))?;
+        store.add(certificate).map_err(|e| format!("holds a certificate that cannot be used: {e}"))?;
+    }
+    if store.is_empty() { Err("holds no certificate".to_owned()) } else { Ok(()) }
+}

@@ -41,6 +41,8 @@ pub struct Settings {
     pub region: Option<String>,
     /// Profile instead of `AWS_PROFILE`.
     pub profile: Option<String>,
+    /// How long an answer to one attempt may take; an upload has a clock of its own.
+    pub patience: Duration,
 }
 
 /// A way to AWS whose credentials have been found.
@@ -63,9 +65,11 @@ impl Aws {
             .build()
             .map_err(|e| Error::failed("Failed to start the network runtime").because(e))?;
         let client = http::client()?;
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(settings.patience).build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(client.clone())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+            .timeout_config(timeouts)
             // It ends uploads over a slow line; who waits for what is watched where it is known (`publish::upload`).
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(region) = &settings.region {

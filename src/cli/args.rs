@@ -50,6 +50,10 @@ pub(crate) struct BuildArgs {
     /// Only say what would be packed, as `plan` does
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Build once more with nothing that an earlier run has kept, and compare
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) self_check: bool,
 }
 
 #[derive(Debug, Args)]
@@ -197,6 +201,10 @@ pub(crate) struct ProjectArgs {
     /// How many threads work at once [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+
+    /// Write when each piece of work began and ended, for chrome://tracing or Perfetto
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
 
     /// Use nothing that an earlier run has kept
     #[arg(long)]

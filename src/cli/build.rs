@@ -3,7 +3,7 @@
 use clap::ValueEnum as _;
 
 use super::Exit;
-use super::args::{BuildArgs, Format, ProjectArgs};
+use super::args::{BuildArgs, Format, ProjectArgs, absolute};
 use super::output;
 use super::print::{self, Style};
 use super::progress::Terminal;
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::finding::{Finding, Level};
 use crate::pipeline::{self, Failures, Manifest, Session};
 use crate::project::{self, Project};
+use crate::report::Tracer;
 use crate::store::Store;
 
 pub(super) fn run(args: &BuildArgs) -> Exit {
@@ -20,7 +21,7 @@ pub(super) fn run(args: &BuildArgs) -> Exit {
     }
     finish(&args.project, || {
         only(&args.project, &[Format::Text, Format::Json, Format::Env, Format::Github, Format::Tfvars])?;
-        build_and_print(&args.project)
+        build_and_print(args)
     })
 }
 
@@ -49,9 +50,13 @@ pub(super) fn finish(args: &ProjectArgs, work: impl FnOnce() -> Result<Vec<Findi
     }
 }
 
-fn build_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
+fn build_and_print(build: &BuildArgs) -> Result<Vec<Finding>, Failures> {
+    let args = &build.project;
     with_session(args, |project, session| {
         let built = pipeline::build(project, session)?;
+        if build.self_check {
+            pipeline::self_check(project, session, &built)?;
+        }
         let style = Style::stdout(args.output);
         output::print(args.format, &built.manifest, args.output, || {
             summary::build(project, &built, &session.options.out_dir, style)
@@ -90,5 +95,12 @@ pub(super) fn with_session<T>(
         .num_threads(threads)
         .build_global()
         .map_err(|e| Error::failed("Failed to start the worker threads").because(e))?;
-    work(&project, Session { options: &options, store: &store, reporter: &terminal })
+    let Some(trace) = &args.trace else {
+        return work(&project, Session { options: &options, store: &store, reporter: &terminal });
+    };
+    let tracer = Tracer::new(&terminal);
+    let done = work(&project, Session { options: &options, store: &store, reporter: &tracer });
+    // Also of work that failed: that may be why it is looked at.
+    crate::fsio::write_atomic(&absolute(trace)?, tracer.to_json().as_bytes())?;
+    done
 }

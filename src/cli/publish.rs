@@ -17,6 +17,9 @@ use crate::publish::{KeyStyle, Options, S3Mode, StorageMode};
 /// what a system buffers by then.
 const SILENCE: Duration = Duration::from_secs(120);
 
+/// How long an answer to anything else may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 pub(super) fn run(args: &PublishArgs) -> Exit {
     if args.dry_run {
         return build::plan(&args.project);
@@ -58,7 +61,11 @@ fn options(args: &PublishArgs) -> Result<Options> {
         kms_key: args.kms_key_id.clone(),
         expected_owner: args.expected_bucket_owner.clone(),
         tags: args.object_tags.clone(),
-        aws: aws::Settings { region: args.region.clone(), profile: args.profile.clone() },
+        aws: aws::Settings {
+            region: args.region.clone(),
+            profile: args.profile.clone(),
+            patience: silence()?.min(PATIENCE),
+        },
         silence: silence()?,
     })
 }

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::pack;
 use crate::store::{Archive, encode_hex, sha256};
 use crate::tree::{Entry, Source, Tree};
 
@@ -65,7 +66,7 @@ impl Key {
 /// This program, as whoever replaces it changes it.
 pub fn program() -> String {
     let stat = std::env::current_exe().ok().and_then(|path| Stat::of(&path));
-    format!("{} {} {stat:?}", env!("CARGO_PKG_VERSION"), crate::pack::deflate::ENCODER)
+    format!("{} {} {} {stat:?}", env!("CARGO_PKG_VERSION"), pack::deflate::ENCODER, pack::large::ENCODER)
 }
 
 /// A tool, as whoever replaces it changes it: its path and what stands there, links followed.
@@ -120,7 +121,8 @@ pub fn of_tree(tree: &Tree, files: &Files) -> Option<String> {
 fn content(source: &Source, files: &Files) -> Option<String> {
     Some(match source {
         Source::Disk(path) => files.digest(path)?,
-        Source::Bytes(bytes) => sha256(bytes).hex(),
+        // Never packed in pieces, as a large file on disk is: the same contents may have other bytes in the zip.
+        Source::Bytes(bytes) => format!("memory {}", sha256(bytes)),
         Source::Member(archive, index) => format!("{}#{index}", archive_name(archive)),
     })
 }

@@ -13,14 +13,12 @@ use crate::error::Result;
 use crate::finding::Finding;
 use crate::fsio;
 use crate::pack::Artifact;
-use crate::store::sha256;
+use crate::store::{ANSWER_AGE, sha256};
 
 /// The file's name. Its version is that of its shape.
 const NAME: &str = ".lambda-pack.state-1";
 /// No such file is larger.
 const MAX_STATE: u64 = 256 << 20;
-/// For how long the answer of a resolver that was asked for the newest versions is taken again.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is known of an output folder.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -125,7 +123,7 @@ impl Kept {
     pub fn stands(&self, own: Option<&str>, facts: &[String], files: &Files) -> bool {
         let fresh = |asked_at: u64| {
             let asked = SystemTime::UNIX_EPOCH + Duration::from_secs(asked_at);
-            SystemTime::now().duration_since(asked).is_ok_and(|age| age < DAY)
+            SystemTime::now().duration_since(asked).is_ok_and(|age| age < ANSWER_AGE)
         };
         self.is_traced
             && own.is_some()

@@ -17,6 +17,9 @@ use crate::error::{Error, Result};
 use crate::store::{Entries, encode_hex};
 use crate::tree::{Entry, Source};
 
+/// What deflates them, in the names of what is kept.
+pub(crate) const ENCODER: &str = "zlib-rs-0.6.8-6-4m";
+
 /// From this size on, in bytes, a file is not held.
 pub(super) const LARGE: u64 = 16 << 20;
 /// Bytes of a piece. Deflating starts anew with each, which costs less than a thousandth.
@@ -216,5 +219,17 @@ impl<R: Read> Read for Hashed<R> {
         let read = self.inner.read(buffer)?;
         self.crc.update(&buffer[..read]);
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_encoder_is_the_one_that_is_named() {
+        let lock = include_str!("../../Cargo.lock");
+        let version = ENCODER.trim_start_matches("zlib-rs-").trim_end_matches(&format!("-{LEVEL}-4m"));
+        assert!(lock.contains(&format!("name = \"zlib-rs\"\nversion = \"{version}\"\n")), "{version}");
     }
 }

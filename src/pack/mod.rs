@@ -2,7 +2,7 @@
 //! a bounded window, written in the order of paths, and hashed on the way.
 
 pub mod deflate;
-mod large;
+pub(crate) mod large;
 pub mod zip;
 
 use std::fs::File;
@@ -206,7 +206,7 @@ fn prepare<'a>(path: &ArchivePath, entry: &'a Entry, target: &Path, known: Optio
     if large::is_large(entry, entry.size()) {
         let packed = large::pack(entry, target)?;
         if let Some((known, key)) = key.filter(|(_, key)| on_disk(entry).is_none() || *key == packed.sha256) {
-            packed.keep(known.entries, &key);
+            packed.keep(known.entries, &Known::slot(&key, entry));
         }
         let (method, crc32, size) = (packed.method(), packed.crc32, packed.size);
         let read = on_disk(entry).map(|path| (path.clone(), packed.sha256.clone()));
@@ -238,12 +238,33 @@ impl Known<'_> {
         }
     }
 
+    /// What the store knows it by: large files are deflated by another encoder.
+    fn slot(key: &str, entry: &Entry) -> String {
+        if large::is_large(entry, entry.size()) {
+            Key::new().add(large::ENCODER).add(key).finish()
+        } else {
+            key.to_owned()
+        }
+    }
+
     /// What was packed of it. A file that does not shrink is read from where it is.
     fn data<'a>(&self, key: &str, entry: &Entry) -> Option<(u32, Method, u64, Data<'a>)> {
-        let kept = self.entries.get(key)?;
+        let kept = self.entries.get(&Self::slot(key, entry))?;
+        // Only what is too large to be held keeps a file open, and a window has one of these at most.
         let data = match kept.method {
-            Method::Deflated => Data::Kept(kept.file, kept.packed),
-            Method::Stored => Data::Large(large::Packed::stored(entry, kept.crc32, kept.size)?),
+            _ if large::is_large(entry, entry.size()) => match kept.method {
+                Method::Deflated => Data::Kept(kept.file, kept.packed),
+                Method::Stored => Data::Large(large::Packed::stored(entry, kept.crc32, kept.size)?),
+            },
+            Method::Deflated => {
+                let mut bytes = Vec::with_capacity(usize::try_from(kept.packed).ok()?);
+                kept.file.take(kept.packed).read_to_end(&mut bytes).ok()?;
+                Data::Held(bytes)
+            }
+            Method::Stored => {
+                let bytes = entry.read().ok()?;
+                (crc32fast::hash(&bytes) == kept.crc32).then_some(Data::Held(bytes))?
+            }
         };
         Some((kept.crc32, kept.method, kept.size, data))
     }

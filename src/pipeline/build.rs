@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::manifest::Manifest;
+use super::manifest::{Manifest, ManifestFunction};
 use super::packing::Packer;
-use super::{Earlier, Failures, Plan, Session, plan, timed};
+use super::{Earlier, Failures, Options, Plan, Session, plan, timed};
 use crate::error::{Error, Result};
 use crate::fsio::{self, PARTIAL_SUFFIX};
 use crate::project::Project;
 use crate::report::{Event, Task, Unit};
+use crate::store::Store;
 use crate::tree::walk::OUTPUT_LOCK;
 
 /// The manifest's file name in the output folder.
@@ -64,6 +65,32 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures>
         session.reporter.event(Event::Debug(error.to_string()));
     }
     Ok(built)
+}
+
+/// Builds once more, with a store and an output folder that know nothing, and compares.
+///
+/// # Errors
+/// When a zip is another one: then something of an earlier build was taken for new that is not. And see [`build`].
+pub fn self_check(project: &Project, session: Session<'_>, built: &Built) -> Result<(), Failures> {
+    let scratch = fsio::scratch_dir()?;
+    let store = Store::new(scratch.path().join("store"));
+    let options = Options { out_dir: scratch.path().join("out"), no_cache: true, ..session.options.clone() };
+    let again = build(project, Session { options: &options, store: &store, reporter: session.reporter })?;
+    let digest = |function: &ManifestFunction| function.artifact.as_ref().map(|artifact| artifact.sha256.clone());
+    let differ: Vec<String> = built
+        .manifest
+        .functions
+        .iter()
+        .zip(&again.manifest.functions)
+        .filter(|(one, other)| digest(one) != digest(other))
+        .map(|(one, _)| format!("`{}`", one.name))
+        .collect();
+    if differ.is_empty() {
+        return Ok(());
+    }
+    Err(Error::failed(format!("a build that knows nothing gives other zips of {}", differ.join(", ")))
+        .hint("without a lock, newest versions may have appeared since; with one, it is a fault of this program: please report it, and build with `--no-cache` meanwhile")
+        .into())
 }
 
 /// What was built. While it lives, no other process writes into the output folder.

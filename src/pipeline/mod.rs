@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub use build::{Built, build};
+pub use build::{Built, build, self_check};
 pub use manifest::{GENERATOR, Manifest, ManifestFunction, ManifestObject, ManifestPackage, Upload};
 pub use plan::{Plan, PlannedFunction, PlannedPackage, plan};
 pub use publish::{Sendings, publish};

@@ -1,5 +1,6 @@
 //! Decides what is packed: runtimes, handlers, packages, trees, findings.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use crate::report::{Task, Unit};
 use crate::resolve::{self, Application, Context, Own, Request, Resolution, Resolver};
 use crate::store::{Fetcher, Method, Store};
 use crate::tree::walk::{self, Decision, Walked};
-use crate::tree::{Assembly, Entry, Source, Tree};
+use crate::tree::{ArchivePath, Assembly, Entry, Source, Tree};
 
 /// What would be packed.
 #[derive(Debug)]
@@ -220,7 +221,7 @@ struct Draft<'a> {
     handler: Option<String>,
     resolution: Option<Resolution>,
     kept: Option<Box<Kept>>,
-    own: Option<String>,
+    own: Option<OwnFiles>,
     facts: Vec<String>,
 }
 
@@ -257,7 +258,8 @@ impl<'a> Draft<'a> {
         self.facts.clone_from(&facts[index]);
         self.own = own_digest(self, &request, resolvers[index].as_ref(), session, &earlier.files);
         let Some(kept) = earlier.state.function(&self.spec.name) else { return };
-        if kept.stands(self.own.as_deref(), &facts[index], &earlier.files) && kept.zip_stands(&session.options.out_dir)
+        if kept.stands(self.own.as_ref().map(|own| own.digest.as_str()), &facts[index], &earlier.files)
+            && kept.zip_stands(&session.options.out_dir)
         {
             self.kept = Some(Box::new(kept.clone()));
         }
@@ -297,6 +299,7 @@ impl<'a> Draft<'a> {
         };
         let walked = walk_application(spec, &resolution.application, project, skip)
             .map_err(|e| e.context(format!("function `{}`", spec.name)))?;
+        let own = self.own.filter(|own| own.agree(&walked.tree, &resolution.application)).map(|own| own.digest);
         let mut assembly = Assembly::default();
         for package in &resolution.packages {
             assembly.add(format!("{} {}", package.name, package.version), &package.tree);
@@ -329,7 +332,7 @@ impl<'a> Draft<'a> {
             handler: self.handler,
             tree,
             kept: None,
-            trace: Trace { own: self.own, inputs, findings },
+            trace: Trace { own, inputs, findings },
             packages,
             decisions: walked.decisions,
             notes: resolution.notes,
@@ -367,7 +370,7 @@ fn own_digest(
     resolver: &dyn Resolver,
     session: Session<'_>,
     files: &Files,
-) -> Option<String> {
+) -> Option<OwnFiles> {
     let (replaced, only_include) = match resolver.own(request) {
         Own::Folder(replaced) => (replaced, false),
         Own::Nothing => (&[][..], true),
@@ -390,9 +393,32 @@ fn own_digest(
         .add(format!("{:?}", draft.handler))
         .add(request.runtime.id)
         .add(resolver.name())
-        .add(session.options.locked.to_string())
+        .add(format!("{} {}", session.options.locked, session.options.offline))
+        .add(request.project_root.as_os_str().as_encoded_bytes())
         .add(fresh::of_tree(&walked.tree, files)?);
-    Some(key.finish())
+    let paths = walked.tree.iter().map(|(path, _)| path.clone()).collect();
+    Some(OwnFiles { digest: key.finish(), paths })
+}
+
+/// A function's own files as they were before anything was read.
+struct OwnFiles {
+    /// Digest of these and of the settings.
+    digest: String,
+    /// Where they stand in the package.
+    paths: BTreeSet<ArchivePath>,
+}
+
+impl OwnFiles {
+    /// Whether a later walk has found the same paths, but for what the manifest leaves out. What their contents are is
+    /// compared when they are packed.
+    fn agree(&self, walked: &Tree, application: &Application) -> bool {
+        let is_left_out = |path: &ArchivePath| match application {
+            Application::Folder { filter: Some(filter), .. } => filter(path.as_str()).is_some(),
+            _ => false,
+        };
+        walked.iter().all(|(path, _)| self.paths.contains(path))
+            && self.paths.iter().all(|path| walked.contains(path.as_str()) || is_left_out(path))
+    }
 }
 
 /// ``function `a` ``, or ``functions `a`, `b` `` for several.

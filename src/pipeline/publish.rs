@@ -114,7 +114,11 @@ impl Sender<'_> {
 
     /// Nothing is stored when the bucket will not do.
     fn send_into(&self, bucket: &Bucket<'_>, parcels: &[Parcel]) -> Result<(Vec<Finding>, Vec<Stored>), Failures> {
-        let findings = self.project.checks.apply(publish::check_bucket(bucket, self.options));
+        // What a key by name, or a reference, cannot do without is no matter of taste.
+        let (firm, found): (Vec<Finding>, Vec<Finding>) = publish::check_bucket(bucket, self.options)
+            .into_iter()
+            .partition(|finding| finding.rule == Rule::UnversionedBucket && finding.level == Level::Error);
+        let findings = [firm, self.project.checks.apply(found)].concat();
         if findings.iter().any(|f| f.level == Level::Error) {
             return Ok((findings, Vec::new()));
         }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumMode, ServerSideEncryption};
 
@@ -252,6 +253,11 @@ impl<'a> Bucket<'a> {
             .set_ssekms_key_id(self.options.kms_key.clone())
             .set_expected_bucket_owner(self.options.expected_owner.clone())
             .customize()
+            // However long the zip takes: what moves is watched.
+            .config_override(
+                aws_sdk_s3::config::Config::builder()
+                    .timeout_config(TimeoutConfig::builder().disable_operation_attempt_timeout().build()),
+            )
             .interceptor(SignedBody::new(&parcel.sha256));
         let Some(answer) = while_moving(request.send(), progress, self.options.silence).await else {
             return Ok(Sent::Silent(self.options.silence));

@@ -32,7 +32,10 @@ pub(super) async fn upload(
     let file = Arc::new(upload.opened()?);
     let mut conditions = options.key == KeyStyle::Content;
     for attempt in 1..=ATTEMPTS {
+        let keeps_versions = bucket.versioning() == Versioning::Enabled;
         let (only_new, hidden) = match upload.bucket.find(&key, None, parcel).await? {
+            // Written before the bucket kept versions: it gets one now.
+            Found::Same(None) if keeps_versions => (false, false),
             Found::Same(version) => {
                 upload.progress.finished(parcel.bytes);
                 return upload.stored(version, attempt > 1);
@@ -53,7 +56,10 @@ pub(super) async fn upload(
                 upload.verify(sha256.as_deref(), version.as_deref(), hidden).await?;
                 return upload.stored(version, true);
             }
-            Sent::Exists if hidden => return Err(upload.unreadable()),
+            // What is there now may be readable, although that nothing was there was not.
+            Sent::Exists if hidden && matches!(upload.bucket.find(&key, None, parcel).await?, Found::Hidden) => {
+                return Err(upload.unreadable());
+            }
             Sent::NoConditions => conditions = false,
             Sent::Exists | Sent::Conflict(_) | Sent::Silent(_) if attempt == ATTEMPTS => {
                 return Err(upload.failed(&format!("{} ({ATTEMPTS} times)", sent.why())));

@@ -1,9 +1,11 @@
 //! What happens while it happens: the library tells a [`Reporter`], and only the command line draws.
 
 mod relay;
+mod trace;
 mod units;
 
 pub use relay::{EventSender, relay};
+pub use trace::Tracer;
 pub use units::{bytes, count, duration};
 
 use std::sync::atomic::{AtomicU64, Ordering};

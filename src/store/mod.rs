@@ -45,8 +45,8 @@ const ANSWERS: &str = "answers-v1";
 const CURRENT: &[&str] = &[ARCHIVES, ANSWERS, entries::ENTRIES];
 /// What the names of buckets of all versions start with.
 const BUCKETS: &[&str] = &["archives-v", "answers-v", "entries-v"];
-/// For how long an answer is taken again.
-const ANSWER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// For how long an answer is taken again. A zip that was made of it stands as long once more: together a day.
+pub const ANSWER_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// What an archive is, which decides what becomes of it in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

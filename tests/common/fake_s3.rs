@@ -140,6 +140,12 @@ impl Fake {
         self
     }
 
+    /// An object from before the bucket kept versions.
+    pub fn store_unversioned(&self, key: &str, bytes: &[u8]) {
+        let object = Object { bytes: bytes.to_vec(), metadata: Vec::new(), version: "null".to_owned() };
+        self.state.lock().unwrap().objects.insert(key.to_owned(), vec![object]);
+    }
+
     /// No faults from now on.
     pub fn mend(&self) {
         self.state.lock().unwrap().rules.clear();

@@ -26,7 +26,8 @@ impl<'a> Answers<'a> {
         programs: &Programs,
         store: &'a Store,
     ) -> Option<Self> {
-        if requirements.lines.iter().any(Line::is_relative) {
+        let settings = settings_text(folder);
+        if !is_told(requirements, &settings, programs) {
             return None;
         }
         let mut key = Key::new();
@@ -36,9 +37,7 @@ impl<'a> Answers<'a> {
         for (_, text) in &requirements.files {
             key.add(text);
         }
-        for file in settings(folder) {
-            key.add(fsio::read_text(&file).unwrap_or_default());
-        }
+        key.add(settings);
         Some(Self { store, base: key.finish() })
     }
 
@@ -62,6 +61,19 @@ impl<'a> Answers<'a> {
     }
 }
 
+/// Whether the answer depends on nothing but what is read here: no URL, whose contents may change, and no folder of archives
+/// on this machine.
+fn is_told(requirements: &Requirements, settings: &str, programs: &Programs) -> bool {
+    let links = std::env::var_os(if programs.uv.is_some() { "UV_FIND_LINKS" } else { "PIP_FIND_LINKS" }).is_some();
+    let local = ["find-links", "find_links", "file:"].iter().any(|word| settings.contains(word));
+    !links && !local && !requirements.names_urls() && !requirements.lines.iter().any(Line::is_relative)
+}
+
+/// The contents of all of [`settings`].
+pub(super) fn settings_text(folder: &Path) -> String {
+    settings(folder).iter().filter_map(|file| fsio::read_text(file).ok()).map(|text| text + "\0").collect()
+}
+
 /// Files that uv and pip may take settings from, for a project in `folder`.
 pub(super) fn settings(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
@@ -73,17 +85,31 @@ pub(super) fn settings(folder: &Path) -> Vec<PathBuf> {
     }
     files.extend(home.map(|home| home.join(".pip/pip.conf")));
     files.push("/etc/pip.conf".into());
-    files.extend(std::env::var_os("PIP_CONFIG_FILE").map(PathBuf::from));
+    files.extend(std::env::var_os("VIRTUAL_ENV").map(|home| PathBuf::from(home).join("pip.conf")));
+    for name in [
+        "UV_CONFIG_FILE",
+        "UV_CONSTRAINT",
+        "UV_OVERRIDE",
+        "UV_BUILD_CONSTRAINT",
+        "UV_EXCLUDE",
+        "PIP_CONFIG_FILE",
+        "PIP_CONSTRAINT",
+        "PIP_REQUIREMENT",
+    ] {
+        let value = std::env::var(name).unwrap_or_default();
+        files.extend(value.split_whitespace().map(|file| folder.join(file)));
+    }
     files
 }
 
 /// What an answer about `requirements` depends on; nothing when a source on this machine is part of it.
-pub(super) fn inputs(requirements: &Requirements, path: &Path) -> Option<Inputs> {
-    if requirements.lines.iter().any(Line::is_relative) {
+pub(super) fn inputs(requirements: &Requirements, path: &Path, programs: &Programs) -> Option<Inputs> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if !is_told(requirements, &settings_text(folder), programs) {
         return None;
     }
     let mut files: Vec<PathBuf> = requirements.files.iter().map(|(file, _)| file.clone()).collect();
     files.push(path.to_owned());
-    files.extend(settings(path.parent().unwrap_or(Path::new("."))));
+    files.extend(settings(folder));
     Some(Inputs { files, facts: Vec::new(), of_the_day: true })
 }

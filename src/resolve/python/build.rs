@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::manifest::PyProject;
 use super::tags::WheelName;
 use crate::error::{Error, Result};
-use crate::fresh;
+use crate::fresh::{self, Key};
 use crate::fsio::{self, Scratch};
 use crate::process::{Failure, Tool, find_program, find_programs};
 use crate::report::{Task, Unit};
 use crate::resolve::Context;
-use crate::store::{Archive, Digest};
+use crate::store::{Archive, Digest, Form};
 use crate::tree::ArchivePath;
 
 /// 1980-01-01, the first day that a zip can name.
@@ -70,7 +70,7 @@ impl Programs {
     /// What these programs are, and which of their settings the environment has.
     pub(super) fn facts(&self) -> Vec<String> {
         let tools = [&self.uv, &self.python].into_iter().flatten().map(|path| fresh::tool(path));
-        tools.chain(fresh::variables(&["UV_", "PIP_"])).collect()
+        tools.chain(fresh::variables(&["UV_", "PIP_", "XDG_CONFIG", "HOME", "VIRTUAL_ENV"])).collect()
     }
 
     /// A call of uv that downloads no Python.
@@ -147,10 +147,12 @@ impl<'a> Builder<'a> {
     /// Builds a source distribution that is in the store.
     pub(super) fn sdist(&self, archive: &Arc<Archive>, label: &str) -> Result<Built> {
         self.once(&archive.path().display().to_string(), || {
-            let scratch = fsio::scratch_dir()?;
-            let copy = scratch.path().join("source");
-            unpack(archive, &copy)?;
-            self.build(scratch, &project_below(&copy), label)
+            self.kept(&fresh::archive_name(archive), || {
+                let scratch = fsio::scratch_dir()?;
+                let copy = scratch.path().join("source");
+                unpack(archive, &copy)?;
+                self.build(scratch, &project_below(&copy), label)
+            })
         })
     }
 
@@ -167,12 +169,14 @@ impl<'a> Builder<'a> {
                     .map_err(|problem| Error::config(format!("the subdirectory `{below}` of {label} {problem}")))?
                     .to_string(),
             };
-            let scratch = fsio::scratch_dir()?;
-            let clone = scratch.path().join("clone");
-            let copy = scratch.path().join("source");
-            checkout(url, commit, &clone).map_err(|e| e.context(label))?;
-            copy_project(&clone.join(below), &copy, &clone).map_err(|e| e.context(label))?;
-            self.build(scratch, &copy, label)
+            self.kept(&format!("{url}#{commit}:{subdirectory}"), || {
+                let scratch = fsio::scratch_dir()?;
+                let clone = scratch.path().join("clone");
+                let copy = scratch.path().join("source");
+                checkout(url, commit, &clone).map_err(|e| e.context(label))?;
+                copy_project(&clone.join(below), &copy, &clone).map_err(|e| e.context(label))?;
+                self.build(scratch, &copy, label)
+            })
         })
     }
 
@@ -190,6 +194,42 @@ impl<'a> Builder<'a> {
         let built = build()?;
         done.insert(key.to_owned(), built.clone());
         Ok(built)
+    }
+
+    /// What a build has given today, of the same source with the same tools; else builds, and keeps what that gives.
+    fn kept(&self, source: &str, build: impl FnOnce() -> Result<Built>) -> Result<Built> {
+        let mut key = Key::new();
+        key.add("build").add(source);
+        for fact in self.programs.facts() {
+            key.add(fact);
+        }
+        let (store, key) = (self.context.store, key.finish());
+        if let Some(built) = store.answer(&key).and_then(|answer| self.told(&answer)) {
+            return Ok(built);
+        }
+        let built = build()?;
+        // What has no wheel may have had no network.
+        if let Built::Wheel { archive, path, .. } = &built {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            // The store names it by the digest that it had when it was built.
+            let digest = archive.path().file_stem().unwrap_or_default().to_string_lossy();
+            // What cannot be kept is built again.
+            let _ = store.keep_answer(&key, &format!("{file} {digest}"));
+        }
+        Ok(built)
+    }
+
+    fn told(&self, answer: &str) -> Option<Built> {
+        let (file, digest) = answer.split_once(' ')?;
+        let (algorithm, hex) = digest.split_once('-')?;
+        let archive = self.context.store.archive(Form::Built, &Digest::from_hex(algorithm, hex)?).ok()??;
+        let name = WheelName::parse(file)?;
+        // pip knows a wheel by the name of its file.
+        let scratch = fsio::scratch_dir().ok()?;
+        let path = scratch.path().join(file);
+        std::fs::copy(archive.path(), &path).ok()?;
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        Some(Built::Wheel { archive, name, path })
     }
 
     fn build(&self, scratch: Scratch, source: &Path, label: &str) -> Result<Built> {

@@ -51,6 +51,7 @@ use crate::lambda::{Architecture, Family};
 use build::Builder;
 use pin::Pins;
 use plan::{Input, Planner};
+use requirements::Requirements;
 use select::Choice;
 use target::Target;
 
@@ -112,7 +113,7 @@ impl Resolver for Python {
         let project_root = requests.first().map_or(Path::new("."), |request| request.project_root);
         let answers = run(&jobs, &self.programs, project_root, context);
         let give = |(request, index): (&Request<'_>, Result<usize>)| match &answers[index?] {
-            Ok(answer) => Ok(resolution(answer.clone(), request)),
+            Ok(answer) => Ok(resolution(answer.clone(), request, &self.programs)),
             Err(error) => Err(error.clone()),
         };
         requests.iter().zip(indices).map(give).collect()
@@ -220,20 +221,40 @@ fn finish(
     Ok(answer)
 }
 
-/// A `uv.lock` that appears above the folder decides, too.
-fn with_locks_above(mut inputs: Inputs, request: &Request<'_>) -> Inputs {
-    let above = request.function.path.ancestors().skip(1).take_while(|above| above.starts_with(request.project_root));
+/// Files of a folder that decide which of them decides, or refuse, when they appear.
+const DECIDING: &[&str] = &[
+    "uv.lock",
+    "pyproject.toml",
+    "pylock.toml",
+    "requirements.txt",
+    "Pipfile",
+    "poetry.lock",
+    "pdm.lock",
+    "setup.py",
+    "setup.cfg",
+];
+
+/// What the answer depends on as seen from this function, which may share it with another one: its own files, and what
+/// decides in its folder and above. They are named here as well as in the function's own digest, which leaves out what
+/// `exclude` does.
+fn of_request(mut inputs: Inputs, request: &Request<'_>, programs: &Programs) -> Option<Inputs> {
+    let folder = &request.function.path;
+    if let Input::Requirements(path) = Input::find(folder, request.project_root) {
+        inputs = answers::inputs(&Requirements::read(&path).ok()?, &path, programs)?;
+    }
+    inputs.files.extend(DECIDING.iter().map(|name| folder.join(name)));
+    let above = folder.ancestors().skip(1).take_while(|above| above.starts_with(request.project_root));
     inputs.files.extend(above.map(|above| above.join("uv.lock")));
-    inputs
+    Some(inputs)
 }
 
-fn resolution(answer: Answer, request: &Request<'_>) -> Resolution {
+fn resolution(answer: Answer, request: &Request<'_>, programs: &Programs) -> Resolution {
     Resolution {
         application: Application::Folder { replaced: &[], filter: None },
         packages: answer.packages,
         findings: answer.findings.into_iter().map(|finding| finding.function(&request.function.name)).collect(),
         notes: answer.notes,
-        inputs: answer.inputs.map(|inputs| with_locks_above(inputs, request)),
+        inputs: answer.inputs.and_then(|inputs| of_request(inputs, request, programs)),
         resolved_by: answer.resolved_by,
         ..Resolution::default()
     }

@@ -72,6 +72,15 @@ impl RemoteFile {
 }
 
 impl Pin {
+    /// Whether it is made of something on this machine, or of what a URL gives today.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        match &self.origin {
+            Origin::Folder(_) | Origin::Wheel(..) => true,
+            Origin::Git { url, .. } => url.starts_with("file:") || url.starts_with('/'),
+            Origin::Files { wheels, sdist } => wheels.iter().chain(sdist).any(|file| file.url.starts_with("file:")),
+        }
+    }
+
     /// `numpy 2.3.4`, for messages.
     pub(super) fn label(&self) -> String {
         format!("{} {}", self.name, self.version).trim_end().to_owned()

@@ -78,8 +78,9 @@ impl Input {
                 // What paths and index folders mean depends on where the file is.
                 let relative = requirements.lines.iter().any(Line::is_relative);
                 format!(
-                    "r{}{}",
+                    "r{}{}{}",
                     sha256(texts.as_bytes()),
+                    sha256(answers::settings_text(folder).as_bytes()),
                     if relative { path.display().to_string() } else { String::new() }
                 )
             }
@@ -164,7 +165,7 @@ impl Planner<'_> {
             return Err(unlocked(path, &format!("`{unpinned}` has no exact version")));
         }
         if requirements.lines.iter().all(Line::asks_for_nothing) {
-            let inputs = answers::inputs(&requirements, path);
+            let inputs = answers::inputs(&requirements, path, self.programs);
             return Ok(Pins { inputs, resolved_by: "requirements.txt".to_owned(), ..Pins::default() });
         }
         let scratch = fsio::scratch_dir()?;
@@ -189,7 +190,8 @@ impl Planner<'_> {
         }
         let findings = findings.into_iter().chain(found).collect();
         let resolved_by = format!("requirements.txt ({tool})");
-        let inputs = answers::inputs(&requirements, path);
+        let inputs =
+            answers::inputs(&requirements, path, self.programs).filter(|_| !pins.iter().any(Pin::is_of_this_machine));
         Ok(Pins { pins, findings, resolved_by, notes: Vec::new(), inputs, _scratch: vec![scratch] })
     }
 
@@ -267,12 +269,14 @@ impl Planner<'_> {
             };
             let is_told = question.answers.is_some();
             let (pins, findings, tool) = self.ask(&question, Some(is_dynamic))?;
+            let is_told = is_told && !pins.iter().any(Pin::is_of_this_machine);
+            let inputs = is_told.then(|| answers::inputs(&requirements, path, self.programs)).flatten();
             out = Pins {
                 pins,
                 findings,
                 resolved_by: format!("pyproject.toml ({tool})"),
                 notes: Vec::new(),
-                inputs: if is_told { answers::inputs(&requirements, path) } else { None },
+                inputs,
                 _scratch: vec![scratch],
             };
             let other = ["poetry.lock", "pdm.lock"].iter().find(|lock| path.with_file_name(lock).is_file());
@@ -383,13 +387,7 @@ fn folder_of(path: &Path) -> &Path {
 
 /// What the pins of a lock depend on: its files, unless something is built from this machine.
 fn of_lock(pins: &[Pin], files: &[&PathBuf]) -> Option<Inputs> {
-    let is_elsewhere = |pin: &Pin| match &pin.origin {
-        Origin::Folder(_) | Origin::Wheel(..) => false,
-        Origin::Git { url, .. } => !url.starts_with("file:") && !url.starts_with('/'),
-        Origin::Files { wheels, sdist } => !wheels.iter().chain(sdist).any(|file| file.url.starts_with("file:")),
-    };
-    pins.iter()
-        .all(is_elsewhere)
+    (!pins.iter().any(Pin::is_of_this_machine))
         .then(|| Inputs { files: files.iter().map(|file| file.to_path_buf()).collect(), ..Inputs::default() })
 }
 

@@ -200,6 +200,13 @@ impl Requirements {
         })
     }
 
+    /// Whether a line names a URL: what that gives may change, be it a branch or a file that is replaced.
+    pub(super) fn names_urls(&self) -> bool {
+        self.lines.iter().any(|line| {
+            matches!(&line.kind, Kind::Named(requirement, _) if matches!(requirement.version_or_url, Some(VersionOrUrl::Url(_))))
+        })
+    }
+
     /// Normalised names that stand in the files with an exact version or URL.
     pub(super) fn pinned_names(&self) -> BTreeSet<String> {
         let named = self.lines.iter().filter_map(|line| match &line.kind {

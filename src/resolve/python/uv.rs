@@ -38,6 +38,13 @@ enum Answer {
     Refused(String),
 }
 
+impl Answer {
+    /// Whether an archive lies on this machine, where it may become another one without a new name.
+    fn names_this_machine(&self) -> bool {
+        matches!(self, Self::Pins(pins) if pins.iter().any(Pin::is_of_this_machine))
+    }
+}
+
 impl<'a> Uv<'a> {
     /// Asks it for its version, unless it has told that today. `python` is for metadata that takes a build to know: without
     /// one, uv starts every interpreter on PATH to find the target's version, which need not be there.
@@ -71,13 +78,14 @@ impl<'a> Uv<'a> {
     /// The pins when exact versions are asked for and uv has everything about them in its cache: what is published does not
     /// change, so no registry needs to be asked. Nothing when that is not so.
     fn known(&self, question: &Question<'_>) -> Result<Option<Vec<Pin>>> {
-        if question.offline || question.requirements.unpinned().is_some() {
+        let requirements = question.requirements;
+        if question.offline || requirements.unpinned().is_some() || requirements.names_urls() {
             return Ok(None);
         }
         let quick =
             Question { offline: true, input: question.input.clone(), answers: question.answers.clone(), ..*question };
         let Answer::Pins(pins) = self.attempt(&quick, &[])? else { return Ok(None) };
-        let pinned = question.requirements.pinned_names();
+        let pinned = requirements.pinned_names();
         let is_all = pins.iter().all(|pin| pinned.contains(&pin.name)) && without_wheel(&pins, question).is_empty();
         Ok(is_all.then_some(pins))
     }
@@ -178,7 +186,12 @@ impl<'a> Uv<'a> {
         }
         let read = |text: &str| pylock::pins(text, &folder.join("pylock.toml"), target).map(Answer::Pins);
         let asked = [
-            &[target.full_version(), format!("{}-{platform}", target.architecture.machine())][..],
+            // What was answered without the network may be older than what the network says.
+            &[
+                target.full_version(),
+                format!("{}-{platform}", target.architecture.machine()),
+                format!("offline: {}", question.offline),
+            ][..],
             only_binary,
             &[constraints.map(|path| fsio::read_text(path).unwrap_or_default()).unwrap_or_default()],
         ]
@@ -190,7 +203,7 @@ impl<'a> Uv<'a> {
             Ok(output) => {
                 let text = output.text();
                 let pins = read(&text)?;
-                if let Some(answers) = &question.answers {
+                if let Some(answers) = question.answers.as_ref().filter(|_| !pins.names_this_machine()) {
                     answers.keep(&asked, &text);
                 }
                 Ok(pins)
