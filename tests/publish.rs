@@ -339,6 +339,63 @@ fn the_summary_of_a_publish() {
     ");
 }
 
+#[test]
+fn a_store_that_others_share() {
+    let bucket = server().bucket("shared-store", false);
+    let project = Project::copy_of("node-express");
+    project.write("lambda-pack.toml", &format!("[store]\nremote = 's3://{bucket}/team'\n"));
+    let build = |store: &str, change: &dyn Fn(&mut Command)| {
+        let (key, secret) = server().keys("owner");
+        let mut command = project.command(&["build", "-q"]);
+        command
+            .env("LAMBDA_PACK_CACHE_DIR", project.path("..").join(store))
+            .env("npm_config_cache", project.path("../no-npm-cache"))
+            .env("AWS_ENDPOINT_URL", &server().endpoint)
+            .env("AWS_ACCESS_KEY_ID", key)
+            .env("AWS_SECRET_ACCESS_KEY", secret)
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        change(&mut command);
+        let _ = std::fs::remove_dir_all(project.path("target"));
+        let run = Run::of(&mut command, &project.path(""));
+        assert_eq!(run.code, 0, "{store}: {}", run.transcript());
+        (std::fs::read(project.out("project.zip")).unwrap(), run.stderr)
+    };
+    let (first, said) = build("one", &|_| {});
+    assert_eq!(said, "");
+    // What was fetched is there, as the registry gave it, by its digest.
+    let script = "import hashlib\nanswer = []\n\
+                  for o in s3.list_objects_v2(Bucket=args[0])['Contents']:\n  \
+                    body = s3.get_object(Bucket=args[0], Key=o['Key'])['Body'].read()\n  \
+                    algorithm, digest = o['Key'].rsplit('/', 1)[1].split('-')\n  \
+                    assert hashlib.new(algorithm, body).hexdigest() == digest, o\n  \
+                    answer.append(o['Key'])";
+    let keys = server().boto(&[&bucket], script);
+    let keys: Vec<&str> = keys.as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+    assert!(keys.len() > 10 && keys.iter().all(|key| key.starts_with("team/archives-v1/sha512-")), "{keys:?}");
+
+    // Another machine needs no registry.
+    let no_registry = |command: &mut Command| {
+        command.env("HTTPS_PROXY", "http://127.0.0.1:1").env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    };
+    let (second, said) = build("two", &no_registry);
+    assert!(second == first);
+    assert_eq!(said, "");
+
+    // An object that somebody has replaced is not taken, and a shared store that is not there only costs the sharing.
+    let put = "s3.put_object(Bucket=args[0], Key=args[1], Body=b'other')\nanswer = None";
+    server().boto(&[&bucket, keys[0]], put);
+    let (third, said) = build("three", &|_| {});
+    assert!(third == first);
+    assert!(said.contains("in the shared store does not have its digest"), "{said}");
+    let (fourth, said) = build("four", &|command| {
+        command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    });
+    assert!(fourth == first);
+    assert_eq!(said.matches("warning: the shared store s3://shared-store/team was not used: ").count(), 1, "{said}");
+}
+
 /// A project whose names and keys are as odd as they may be, and what `publish --format …` prints of it.
 fn odd(format: &str, server: &Server, bucket: &str) -> (Project, Run, Value) {
     let project = functions(&["my-api_2".into(), "Worker".into()]);

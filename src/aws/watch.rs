@@ -41,8 +41,12 @@ impl Intercept for Attempts {
         &self,
         context: &mut BeforeDeserializationInterceptorContextMut<'_>,
         _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        let is_object = config.load::<Metadata>().is_some_and(|metadata| metadata.name() == "GetObject");
+        if is_object && context.response().status().is_success() {
+            return Ok(());
+        }
         let body = std::mem::replace(context.response_mut().body_mut(), SdkBody::taken());
         *context.response_mut().body_mut() = SdkBody::from_body_1_x(http_body_util::Limited::new(body, MAX_ANSWER));
         Ok(())

@@ -1,5 +1,7 @@
 //! `build` and `plan`.
 
+use std::time::Duration;
+
 use clap::ValueEnum as _;
 
 use super::Exit;
@@ -8,12 +10,16 @@ use super::output;
 use super::print::{self, Style};
 use super::progress::Terminal;
 use super::summary;
+use crate::aws;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Level};
 use crate::pipeline::{self, Failures, Manifest, Session};
 use crate::project::{self, Project};
 use crate::report::Tracer;
-use crate::store::Store;
+use crate::store::{Mirror, Store};
+
+/// How long the shared store may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn run(args: &BuildArgs) -> Exit {
     if args.dry_run {
@@ -88,6 +94,12 @@ pub(super) fn with_session<T>(
     let scratch = args.no_cache.then(crate::fsio::scratch_dir).transpose()?;
     let root = scratch.as_ref().map_or_else(Store::default_root, |dir| Ok(dir.path().to_owned()))?;
     let store = Store::new(root);
+    let store = match project.store.clone().filter(|_| !args.no_cache) {
+        Some(place) => {
+            store.with_mirror(Mirror::new(place, aws::Settings { patience: PATIENCE, ..Default::default() }))
+        }
+        None => store,
+    };
     let terminal = Terminal::new(args.output);
     let threads = args.jobs.map_or(0, usize::from); // 0: one for each core
     // The one pool of the process: fetching and packing share it, so that `--jobs` means all of them.
@@ -95,12 +107,14 @@ pub(super) fn with_session<T>(
         .num_threads(threads)
         .build_global()
         .map_err(|e| Error::failed("Failed to start the worker threads").because(e))?;
-    let Some(trace) = &args.trace else {
-        return work(&project, Session { options: &options, store: &store, reporter: &terminal });
-    };
     let tracer = Tracer::new(&terminal);
     let done = work(&project, Session { options: &options, store: &store, reporter: &tracer });
+    if let Some(mirror) = store.mirror() {
+        mirror.finish(&tracer);
+    }
     // Also of work that failed: that may be why it is looked at.
-    crate::fsio::write_atomic(&absolute(trace)?, tracer.to_json().as_bytes())?;
+    if let Some(trace) = &args.trace {
+        crate::fsio::write_atomic(&absolute(trace)?, tracer.to_json().as_bytes())?;
+    }
     done
 }

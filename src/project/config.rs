@@ -9,6 +9,7 @@ use crate::error::{Error, Position, Result};
 use crate::finding::{Level, Override, Overrides, Rule};
 use crate::fsio;
 use crate::lambda::{Architecture, FUNCTION_NAME_LENGTH};
+use crate::store::Place;
 use crate::tree::walk::Include;
 
 /// Keys that `[defaults]` and functions share.
@@ -30,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) checks: Overrides,
     /// Where `[checks]` stands.
     pub(crate) checks_at: Option<Position>,
+    /// The store that others share.
+    pub(crate) store: Option<Place>,
 }
 
 /// A function as it is written.
@@ -92,6 +95,7 @@ impl Config {
             functions: None,
             checks: Overrides::default(),
             checks_at: None,
+            store: None,
         }
     }
 }
@@ -104,7 +108,7 @@ pub(crate) fn from_document(document: &Document) -> Result<Config> {
 
 /// Reads a table of that form. `defaults` are what it does not say itself.
 pub(crate) fn from_section(section: &Section<'_>, defaults: &Settings, scope: &Scope<'_>) -> Result<Config> {
-    section.only(&["defaults", "functions", "layers", "checks"])?;
+    section.only(&["defaults", "functions", "layers", "checks", "store"])?;
     if section.has("layers") {
         let key = key_of(section, "layers");
         return Err(not_built(&key, "`[layers]`")
@@ -121,9 +125,26 @@ pub(crate) fn from_section(section: &Section<'_>, defaults: &Settings, scope: &S
         Some(section) => Some(functions(&section, scope, &defaults)?),
         None => None,
     };
+    let store = section.section("store")?.map(|section| store(&section)).transpose()?.flatten();
     let checks_section = section.section("checks")?;
     let checks = checks_section.as_ref().map(checks).transpose()?.unwrap_or_default();
-    Ok(Config { root: scope.root.to_owned(), defaults, functions, checks, checks_at: checks_section.map(|s| s.at()) })
+    Ok(Config {
+        root: scope.root.to_owned(),
+        defaults,
+        functions,
+        checks,
+        checks_at: checks_section.map(|s| s.at()),
+        store,
+    })
+}
+
+fn store(section: &Section<'_>) -> Result<Option<Place>> {
+    section.only(&["remote"])?;
+    let Some(remote) = section.text("remote")? else { return Ok(None) };
+    Place::parse(&remote.value).map(Some).ok_or_else(|| {
+        let error = remote.error(format!("`remote` cannot be `{}`", remote.value));
+        error.hint("name a bucket, and what keys in it begin with: `s3://bucket/prefix`")
+    })
 }
 
 fn key_of(section: &Section<'_>, key: &str) -> Located<String> {

@@ -40,6 +40,7 @@ impl<'a> Loader<'a> {
             default_out_dir: described.out_beside.join("target").join("lambda-pack"),
             functions,
             checks: described.checks,
+            store: described.store,
         })
     }
 

@@ -12,6 +12,7 @@ use crate::error::{Error, Position, Result};
 use crate::finding::Overrides;
 use crate::fsio;
 use crate::lambda::FUNCTION_NAME_LENGTH;
+use crate::store::Place;
 
 /// Whether a function's binary comes from Cargo.
 #[derive(Debug, Clone)]
@@ -41,6 +42,7 @@ pub(super) struct Described {
     pub(super) out_beside: PathBuf,
     pub(super) candidates: Vec<Candidate>,
     pub(super) checks: Overrides,
+    pub(super) store: Option<Place>,
 }
 
 impl Loader<'_> {
@@ -71,6 +73,7 @@ impl Loader<'_> {
         let Some(functions) = config.functions else {
             let mut described = self.by_detection(&config.defaults, Some(&config.root))?;
             described.checks = config.checks;
+            described.store = config.store;
             described.origin = CONFIG_FILE;
             return Ok(described);
         };
@@ -80,6 +83,7 @@ impl Loader<'_> {
             out_beside: config.root.clone(),
             candidates: functions.into_iter().map(candidate).collect(),
             checks: config.checks,
+            store: config.store,
             root: config.root,
         })
     }
@@ -113,7 +117,7 @@ impl Loader<'_> {
         let elsewhere = |c: &Candidate| c.detected && !real(&c.written.path.value).starts_with(&here);
         if candidates.is_empty() || here != real(&workspace.root) && candidates.iter().all(elsewhere) {
             let described = self.by_detection(&whole.defaults, Some(&workspace.root))?;
-            return Ok(Some(Described { checks: whole.checks, origin: "Cargo.toml", ..described }));
+            return Ok(Some(Described { checks: whole.checks, store: whole.store, origin: "Cargo.toml", ..described }));
         }
         Ok(Some(Described {
             root: workspace.root.clone(),
@@ -122,6 +126,7 @@ impl Loader<'_> {
             out_beside: workspace.root.clone(),
             candidates,
             checks: whole.checks,
+            store: whole.store,
         }))
     }
 
@@ -189,6 +194,7 @@ impl Loader<'_> {
             out_beside: root.unwrap_or(&self.path).to_owned(),
             candidates,
             checks: Overrides::default(),
+            store: None,
         })
     }
 

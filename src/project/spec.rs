@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::error::Position;
 use crate::finding::Overrides;
 use crate::lambda::Architecture;
+use crate::store::Place;
 use crate::tree::walk::Include;
 
 /// The origin of a project that no config describes.
@@ -24,6 +25,8 @@ pub struct Project {
     pub functions: Vec<FunctionSpec>,
     /// Levels of rules.
     pub checks: Overrides,
+    /// The store that others share.
+    pub store: Option<Place>,
 }
 
 /// One function.

@@ -80,6 +80,11 @@ impl Digest {
         self.algorithm
     }
 
+    /// In base64, as S3 has checksums.
+    pub fn base64(&self) -> String {
+        base64::engine::general_purpose::STANDARD.encode(&self.bytes)
+    }
+
     /// Lower-case hexadecimal digits.
     pub fn hex(&self) -> String {
         encode_hex(&self.bytes)

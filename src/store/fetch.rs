@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::{Archive, Digest, Form, Store};
+use super::{Archive, Digest, Form, Hasher, Mirror, Store};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -126,12 +126,38 @@ impl<'a> Fetcher<'a> {
             .hint("run the same command once without `--offline`"));
         }
         let slot = self.store.slot(remote.form, &remote.digest);
+        let mirror = self.store.mirror().filter(|_| !self.offline && !remote.url.starts_with("file:"));
+        if let Some(archive) = mirror.and_then(|mirror| self.mirrored(mirror, remote, &slot)) {
+            return Ok(archive);
+        }
         let file = self.retry(&remote.url, || {
             let mut file = AtomicFile::create(&slot).map_err(Attempt::Final)?;
             self.download(remote, &mut file, task)?;
             Ok(file)
         })?;
-        self.store.adopt(remote.form, &remote.digest, file, &remote.label)
+        let original = mirror.and_then(|mirror| Some((mirror, file.file().try_clone().ok()?)));
+        let archive = self.store.adopt(remote.form, &remote.digest, file, &remote.label)?;
+        if let Some((mirror, original)) = original
+            && let Ok(metadata) = original.metadata()
+        {
+            mirror.put(&remote.digest, original, metadata.len());
+        }
+        Ok(archive)
+    }
+
+    /// The archive from the store that others share, if it is there and has the digest.
+    fn mirrored(&self, mirror: &Mirror, remote: &Remote, slot: &Path) -> Option<Arc<Archive>> {
+        let mut file = AtomicFile::create(slot).ok()?;
+        let mut hashing = Hashing { inner: &mut file, hasher: remote.digest.hasher() };
+        if !mirror.get(&remote.digest, &mut hashing, MAX_ARCHIVE) {
+            return None;
+        }
+        if hashing.hasher.finish() != remote.digest {
+            let text = format!("{} in the shared store does not have its digest", remote.label);
+            self.reporter.event(Event::Warning(text));
+            return None;
+        }
+        self.store.adopt(remote.form, &remote.digest, file, &remote.label).ok()
     }
 
     fn download(&self, remote: &Remote, file: &mut AtomicFile, task: Option<&Task<'_>>) -> Result<(), Attempt> {
@@ -237,6 +263,24 @@ impl<'a> Fetcher<'a> {
             ) => Err(Attempt::Again(failed_url(&url).because(error))),
             Err(error) => Err(Attempt::Final(failed_url(&url).because(error))),
         }
+    }
+}
+
+/// Hashes what is written.
+struct Hashing<'a> {
+    inner: &'a mut AtomicFile,
+    hasher: Hasher,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
     }
 }
 

@@ -19,6 +19,7 @@ mod digest;
 mod entries;
 mod fetch;
 mod ingest;
+mod mirror;
 mod resolver;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ pub use digest::{Algorithm, Digest, Hasher, encode_hex, sha256};
 pub use entries::{Entries, WORTH};
 pub(crate) use fetch::percent_decode;
 pub use fetch::{Fetcher, Remote, file_url};
+pub use mirror::{Mirror, Place};
 
 use crate::error::{Error, Result};
 use crate::fsio::{self, AtomicFile};
@@ -79,12 +81,24 @@ impl Form {
 pub struct Store {
     root: PathBuf,
     open: Mutex<HashMap<PathBuf, Arc<Archive>>>,
+    mirror: Option<Mirror>,
 }
 
 impl Store {
     /// A store in this folder, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), open: Mutex::new(HashMap::new()) }
+        Self { root: root.into(), open: Mutex::new(HashMap::new()), mirror: None }
+    }
+
+    /// The same with a store that others share.
+    #[must_use]
+    pub fn with_mirror(self, mirror: Mirror) -> Self {
+        Self { mirror: Some(mirror), ..self }
+    }
+
+    /// The store that others share.
+    pub fn mirror(&self) -> Option<&Mirror> {
+        self.mirror.as_ref()
     }
 
     /// Where the user's store is: `LAMBDA_PACK_CACHE_DIR`, else `cargo-lambda-pack` in the system's cache folder.
