@@ -24,6 +24,7 @@ mod answers;
 mod ask;
 mod assemble;
 mod build;
+mod credentials;
 mod manifest;
 mod names;
 mod pin;
@@ -48,7 +49,9 @@ use crate::error::Result;
 use crate::finding::Finding;
 use crate::fresh::Inputs;
 use crate::lambda::{Architecture, Family};
+use crate::store::Remote;
 use build::Builder;
+use credentials::Credentials;
 use pin::Pins;
 use plan::{Input, Planner};
 use requirements::Requirements;
@@ -156,12 +159,33 @@ fn run(jobs: &[Job], programs: &Programs, project_root: &Path, context: &Context
             Choice::Local | Choice::Nothing(_) => None,
         })
         .collect();
+    let remotes = authorized(remotes, jobs);
     let mut fetched = context.fetcher.fetch_all(&remotes).into_iter();
     let mut answers = Vec::new();
     for (job, plan) in jobs.iter().zip(plans) {
         answers.push(plan.and_then(|(pins, choices)| finish(pins, &choices, &mut fetched, job, &builder)));
     }
     answers
+}
+
+/// The archives with what their indexes want to know of whoever fetches.
+fn authorized(mut remotes: Vec<Remote>, jobs: &[Job]) -> Vec<Remote> {
+    let mut texts = Vec::new();
+    for job in jobs {
+        let path = job.input.path();
+        texts.push(answers::settings_text(path.parent().unwrap_or(Path::new("."))));
+        if let Input::Requirements(path) = &job.input
+            && let Ok(requirements) = Requirements::read(path)
+        {
+            texts.extend(requirements.files.into_iter().map(|(_, text)| text));
+        }
+    }
+    // Each of the settings by itself: they are joined by a byte that no TOML has.
+    let credentials = Credentials::find(texts.iter().flat_map(|text| text.split('\0')));
+    for remote in &mut remotes {
+        remote.authorization = credentials.of_url(&remote.url).map(str::to_owned);
+    }
+    remotes
 }
 
 /// Does several pieces of work at once, on threads of their own: they wait for tools, for locks, and for archives that the

@@ -82,6 +82,10 @@ impl<'a> Uv<'a> {
         if question.offline || requirements.unpinned().is_some() || requirements.names_urls() {
             return Ok(None);
         }
+        let first = asked(question, platform(question), &[], String::new());
+        if question.answers.as_ref().is_some_and(|answers| answers.get(&first).is_some()) {
+            return Ok(None); // the registry was asked today
+        }
         let quick =
             Question { offline: true, input: question.input.clone(), answers: question.answers.clone(), ..*question };
         let Answer::Pins(pins) = self.attempt(&quick, &[])? else { return Ok(None) };
@@ -118,8 +122,7 @@ impl<'a> Uv<'a> {
     /// Versions for the target, with all their wheels that might load there.
     fn attempt(&self, question: &Question<'_>, only_binary: &[String]) -> Result<Answer> {
         let glibc = question.target.glibc_minor();
-        let platform = if glibc >= 34 { AL2023_GLIBC } else { OLD_GLIBC };
-        let mut answer = self.compile(question, platform, only_binary, None)?;
+        let mut answer = self.compile(question, platform(question), only_binary, None)?;
         if let Answer::Refused(_) = answer {
             // A version that must be has no wheel for this platform: it may have one just above.
             if let wider @ Answer::Pins(_) = self.compile(question, ANY_GLIBC, only_binary, None)? {
@@ -185,17 +188,8 @@ impl<'a> Uv<'a> {
             tool = tool.arg("--constraints").arg(constraints);
         }
         let read = |text: &str| pylock::pins(text, &folder.join("pylock.toml"), target).map(Answer::Pins);
-        let asked = [
-            // What was answered without the network may be older than what the network says.
-            &[
-                target.full_version(),
-                format!("{}-{platform}", target.architecture.machine()),
-                format!("offline: {}", question.offline),
-            ][..],
-            only_binary,
-            &[constraints.map(|path| fsio::read_text(path).unwrap_or_default()).unwrap_or_default()],
-        ]
-        .concat();
+        let constraining = constraints.map(|path| fsio::read_text(path).unwrap_or_default()).unwrap_or_default();
+        let asked = asked(question, platform, only_binary, constraining);
         if let Some(text) = question.answers.as_ref().and_then(|answers| answers.get(&asked)) {
             return read(&text);
         }
@@ -226,6 +220,23 @@ impl<'a> Uv<'a> {
         );
         Ok((Vec::new(), vec![finding]))
     }
+}
+
+/// What an answer is known by, beside what all answers about these requirements have in common.
+fn asked(question: &Question<'_>, platform: &str, only_binary: &[String], constraints: String) -> Vec<String> {
+    let target = question.target;
+    let what = [
+        target.full_version(),
+        format!("{}-{platform}", target.architecture.machine()),
+        // What was answered without the network may be older than what the network says.
+        format!("offline: {}", question.offline),
+    ];
+    [&what[..], only_binary, &[constraints]].concat()
+}
+
+/// The platform that versions are resolved for.
+fn platform(question: &Question<'_>) -> &'static str {
+    if question.target.glibc_minor() >= 34 { AL2023_GLIBC } else { OLD_GLIBC }
 }
 
 /// Names of packages of which no wheel loads, unless the files themselves want them built.

@@ -1,0 +1,108 @@
+//! Packages from an index that wants to know who asks.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+mod common;
+
+use std::path::Path;
+
+/// A server that does not outlive the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A package index that wants `someone:Pr1vate/Index`, with one package; its process and its port.
+fn private_index(folder: &Path) -> (Running, u16) {
+    let serve = "import base64, hashlib, http.server, io, zipfile\n\
+                 wheel = io.BytesIO()\n\
+                 with zipfile.ZipFile(wheel, 'w') as w:\n    \
+                   w.writestr('secretlib.py', 'VALUE = 42\\n')\n    \
+                   w.writestr('secretlib-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: secretlib\\nVersion: 1.0\\n')\n    \
+                   w.writestr('secretlib-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n    \
+                   w.writestr('secretlib-1.0.dist-info/RECORD', '')\n\
+                 wheel = wheel.getvalue()\n\
+                 name = 'secretlib-1.0-py3-none-any.whl'\n\
+                 page = f'<a href=\"/files/{name}#sha256={hashlib.sha256(wheel).hexdigest()}\">{name}</a>'.encode()\n\
+                 wanted = 'Basic ' + base64.b64encode(b'someone:Pr1vate/Index').decode()\n\
+                 class Handler(http.server.BaseHTTPRequestHandler):\n    \
+                   def do_GET(self):\n        \
+                     known = self.headers.get('Authorization') == wanted\n        \
+                     body = wheel if self.path.startswith('/files/') else page if '/secretlib' in self.path else b''\n        \
+                     self.send_response(401 if not known else 200 if body else 404)\n        \
+                     self.send_header('Content-Type', 'text/html')\n        \
+                     self.send_header('Content-Length', str(len(body) if known else 0))\n        \
+                     if not known: self.send_header('WWW-Authenticate', 'Basic')\n        \
+                     self.end_headers()\n        \
+                     if known and self.command == 'GET': self.wfile.write(body)\n    \
+                   do_HEAD = do_GET\n    \
+                   def log_message(self, *args): pass\n\
+                 server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)\n\
+                 print(server.server_port, flush=True)\n\
+                 server.serve_forever()\n";
+    let mut command = std::process::Command::new("python3");
+    command
+        .args(["-c", serve])
+        .current_dir(folder)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null());
+    let mut child = command.spawn().expect("python3 is missing: apt-get install python3");
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+    (Running(child), line.trim().parse().unwrap())
+}
+
+#[test]
+fn a_private_index_is_read_with_what_the_tools_know_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, port) = private_index(folder.path());
+    let host = format!("127.0.0.1:{port}");
+    let named = format!("[[index]]\nname = \"our-own\"\nurl = \"http://{host}/simple\"\ndefault = true\n");
+    let netrc = folder.path().join("netrc");
+    std::fs::write(&netrc, "machine 127.0.0.1 login someone password Pr1vate/Index\n").unwrap();
+    let ways: [(&str, &str, Vec<(&str, String)>); 3] = [
+        ("a URL", "", vec![("UV_DEFAULT_INDEX", format!("http://someone:Pr1vate%2FIndex@{host}/simple"))]),
+        (
+            "variables of a named index",
+            &named,
+            vec![
+                ("UV_INDEX_OUR_OWN_USERNAME", "someone".to_owned()),
+                ("UV_INDEX_OUR_OWN_PASSWORD", "Pr1vate/Index".to_owned()),
+            ],
+        ),
+        (
+            "a .netrc",
+            "",
+            vec![("UV_DEFAULT_INDEX", format!("http://{host}/simple")), ("NETRC", netrc.display().to_string())],
+        ),
+    ];
+    for (what, settings, variables) in ways {
+        let project = common::Project::empty();
+        project
+            .write("app.py", "def handler(event, context):\n    return 1\n")
+            .write("requirements.txt", "secretlib==1.0\n");
+        if !settings.is_empty() {
+            project.write("uv.toml", settings);
+        }
+        let mut command = project.command(&["build", "-vv"]);
+        command
+            .env("LAMBDA_PACK_CACHE_DIR", folder.path().join(what))
+            .env("UV_CACHE_DIR", folder.path().join("uv").join(what));
+        command.env_remove("UV_INDEX_URL").env_remove("PIP_INDEX_URL").envs(variables);
+        let run = common::Run::of(&mut command, &project.path(""));
+        assert_eq!(run.code, 0, "{what}: {}", run.transcript());
+        assert!(project.unpack("project.zip").files().contains(&"secretlib.py".to_owned()), "{what}");
+        let written: Vec<String> = [folder.path().join(what), project.path("target")]
+            .iter()
+            .flat_map(walkdir::WalkDir::new)
+            .flatten()
+            .filter(|entry| entry.file_type().is_file())
+            .map(|entry| String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).into_owned())
+            .chain([run.stdout, run.stderr])
+            .collect();
+        assert!(!written.iter().any(|text| text.contains("Pr1vate")), "{what}: the password was written");
+    }
+}
