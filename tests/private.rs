@@ -63,11 +63,11 @@ fn a_private_index_is_read_with_what_the_tools_know_of_it() {
     let named = format!("[[index]]\nname = \"our-own\"\nurl = \"http://{host}/simple\"\ndefault = true\n");
     let netrc = folder.path().join("netrc");
     std::fs::write(&netrc, "machine 127.0.0.1 login someone password Pr1vate/Index\n").unwrap();
-    let ways: [(&str, &str, Vec<(&str, String)>); 3] = [
+    let ways = [
         ("a URL", "", vec![("UV_DEFAULT_INDEX", format!("http://someone:Pr1vate%2FIndex@{host}/simple"))]),
         (
             "variables of a named index",
-            &named,
+            named.as_str(),
             vec![
                 ("UV_INDEX_OUR_OWN_USERNAME", "someone".to_owned()),
                 ("UV_INDEX_OUR_OWN_PASSWORD", "Pr1vate/Index".to_owned()),
