@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::deflate::LEVEL;
 use super::zip::Method;
 use crate::error::{Error, Result};
+use crate::report::Task;
 use crate::store::{Entries, encode_hex};
 use crate::tree::{Entry, Source};
 
@@ -52,14 +53,14 @@ enum Data {
 }
 
 /// Deflates a large entry beside `target`.
-pub(super) fn pack(entry: &Entry, target: &Path) -> Result<Packed> {
+pub(super) fn pack(entry: &Entry, target: &Path, task: &Task<'_>) -> Result<Packed> {
     let (path, file, start, size) = opened(entry)?;
     let folder = target.parent().unwrap_or(Path::new("."));
     let spill = tempfile::tempfile_in(folder).map_err(|e| Error::io("create a temporary file in", folder, &e))?;
     let mut packer =
         Packer { input: file, path, spill, folder, crc: crc32fast::Hasher::new(), hash: Sha256::new(), written: 0 };
     packer.input.seek(SeekFrom::Start(start)).map_err(|e| Error::io("read", path, &e))?;
-    packer.run(size)?;
+    packer.run(size, task)?;
     let crc32 = packer.crc.clone().finalize();
     let sha256 = encode_hex(&packer.hash.clone().finalize());
     let data = if packer.written < size {
@@ -99,7 +100,7 @@ struct Packer<'a> {
 }
 
 impl Packer<'_> {
-    fn run(&mut self, size: u64) -> Result<()> {
+    fn run(&mut self, size: u64, task: &Task<'_>) -> Result<()> {
         let mut left = size;
         while left > 0 {
             let mut pieces = Vec::new();
@@ -118,6 +119,7 @@ impl Packer<'_> {
                 },
                 || pieces.iter().for_each(|(piece, _)| self.hash.update(piece)),
             );
+            task.advance(pieces.iter().map(|(piece, _)| piece.len() as u64).sum());
             for (bytes, crc) in deflated.map_err(|e| Error::io("deflate", self.path, &e))? {
                 self.crc.combine(&crc);
                 self.written += bytes.len() as u64;

@@ -91,7 +91,12 @@ pub fn pack_with(tree: &Tree, target: &Path, task: &Task<'_>, known: Option<Know
     for window in &windows {
         let (written, prepared) = rayon::join(
             || writer.write(std::mem::take(&mut ready), task),
-            || window.par_iter().map(|(path, entry)| prepare(path, entry, target, known)).collect::<Result<Vec<_>>>(),
+            || {
+                window
+                    .par_iter()
+                    .map(|(path, entry)| prepare(path, entry, target, known, task))
+                    .collect::<Result<Vec<_>>>()
+            },
         );
         written?;
         ready = prepared?;
@@ -176,7 +181,13 @@ fn member_name(path: &ArchivePath, entry: &Entry) -> String {
     if matches!(entry, Entry::Directory) { format!("{path}/") } else { path.to_string() }
 }
 
-fn prepare<'a>(path: &ArchivePath, entry: &'a Entry, target: &Path, known: Option<Known<'_>>) -> Result<Prepared<'a>> {
+fn prepare<'a>(
+    path: &ArchivePath,
+    entry: &'a Entry,
+    target: &Path,
+    known: Option<Known<'_>>,
+    task: &Task<'_>,
+) -> Result<Prepared<'a>> {
     let mode = match entry {
         Entry::File { executable: true, .. } => 0o100_755,
         Entry::File { .. } => 0o100_644,
@@ -204,7 +215,7 @@ fn prepare<'a>(path: &ArchivePath, entry: &'a Entry, target: &Path, known: Optio
         return Ok(Prepared { name, mode, method, crc32, size, read, data });
     }
     if large::is_large(entry, entry.size()) {
-        let packed = large::pack(entry, target)?;
+        let packed = large::pack(entry, target, task)?;
         if let Some((known, key)) = key.filter(|(_, key)| on_disk(entry).is_none() || *key == packed.sha256) {
             packed.keep(known.entries, &Known::slot(&key, entry));
         }
@@ -288,7 +299,8 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn write(&mut self, window: Vec<Prepared<'_>>, task: &Task<'_>) -> Result<()> {
         for one in window {
-            let size = one.size;
+            // Of a large file it was told piece by piece.
+            let size = if matches!(one.data, Data::Large(_)) { 0 } else { one.size };
             self.write_one(one).map_err(|e| Error::io("write", self.target, &e))?;
             task.advance(size);
         }

@@ -5,6 +5,7 @@
 
 mod build;
 mod manifest;
+mod own;
 mod packing;
 mod plan;
 mod publish;

@@ -1,23 +1,23 @@
 //! Decides what is packed: runtimes, handlers, packages, trees, findings.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::own::OwnFiles;
 use super::{Earlier, Failures, Session, Timings, timed};
 use crate::check::{self, Subject};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Level, Rule};
-use crate::fresh::{self, Files, Inputs, Kept, Key};
+use crate::fresh::{Inputs, Kept};
 use crate::lambda::{Family, Runtime};
 use crate::project::{self, FunctionSpec, Project};
 use crate::report::{Task, Unit};
-use crate::resolve::{self, Application, Context, Own, Request, Resolution, Resolver};
+use crate::resolve::{self, Application, Context, Request, Resolution, Resolver};
 use crate::store::{Fetcher, Method, Store};
 use crate::tree::walk::{self, Decision, Walked};
-use crate::tree::{ArchivePath, Assembly, Entry, Source, Tree};
+use crate::tree::{Assembly, Entry, Source, Tree};
 
 /// What would be packed.
 #[derive(Debug)]
@@ -256,7 +256,8 @@ impl<'a> Draft<'a> {
         let Some(request) = self.request(project, skip) else { return };
         let Some(index) = resolvers.iter().position(|r| r.claims(&request).is_some()) else { return };
         self.facts.clone_from(&facts[index]);
-        self.own = own_digest(self, &request, resolvers[index].as_ref(), session, &earlier.files);
+        self.own =
+            OwnFiles::look(&request, self.handler.as_deref(), resolvers[index].as_ref(), session, &earlier.files);
         let Some(kept) = earlier.state.function(&self.spec.name) else { return };
         if kept.stands(self.own.as_ref().map(|own| own.digest.as_str()), &facts[index], &earlier.files)
             && kept.zip_stands(&session.options.out_dir)
@@ -359,65 +360,6 @@ impl PlannedFunction {
             trace: Trace { findings: kept.findings.clone(), ..Trace::default() },
             kept: Some(kept),
         }
-    }
-}
-
-/// The digest of a function's settings and of its own files. It covers also what `package.json` leaves out: more than is
-/// packed, never less. Nothing when a file cannot be read.
-fn own_digest(
-    draft: &Draft<'_>,
-    request: &Request<'_>,
-    resolver: &dyn Resolver,
-    session: Session<'_>,
-    files: &Files,
-) -> Option<OwnFiles> {
-    let (replaced, only_include) = match resolver.own(request) {
-        Own::Folder(replaced) => (replaced, false),
-        Own::Nothing => (&[][..], true),
-    };
-    let walked = walk::walk(&walk::Options {
-        root: &request.function.path,
-        project_root: request.project_root,
-        skip: request.skip,
-        exclude: &request.function.exclude,
-        include: &request.function.include,
-        replaced,
-        filter: None,
-        only_include,
-        // Those that are new are read anyway.
-        probe: false,
-    });
-    let walked = walked.ok().filter(|walked| walked.findings.is_empty())?;
-    let mut key = Key::new();
-    key.add(format!("{:?}", draft.spec))
-        .add(format!("{:?}", draft.handler))
-        .add(request.runtime.id)
-        .add(resolver.name())
-        .add(format!("{} {}", session.options.locked, session.options.offline))
-        .add(request.project_root.as_os_str().as_encoded_bytes())
-        .add(fresh::of_tree(&walked.tree, files)?);
-    let paths = walked.tree.iter().map(|(path, _)| path.clone()).collect();
-    Some(OwnFiles { digest: key.finish(), paths })
-}
-
-/// A function's own files as they were before anything was read.
-struct OwnFiles {
-    /// Digest of these and of the settings.
-    digest: String,
-    /// Where they stand in the package.
-    paths: BTreeSet<ArchivePath>,
-}
-
-impl OwnFiles {
-    /// Whether a later walk has found the same paths, but for what the manifest leaves out. What their contents are is
-    /// compared when they are packed.
-    fn agree(&self, walked: &Tree, application: &Application) -> bool {
-        let is_left_out = |path: &ArchivePath| match application {
-            Application::Folder { filter: Some(filter), .. } => filter(path.as_str()).is_some(),
-            _ => false,
-        };
-        walked.iter().all(|(path, _)| self.paths.contains(path))
-            && self.paths.iter().all(|path| walked.contains(path.as_str()) || is_left_out(path))
     }
 }
 
