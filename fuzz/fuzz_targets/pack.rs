@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use lambda_pack::pack::pack;
+use lambda_pack::pack::{Packed, pack};
 use lambda_pack::report::{Silent, Task, Unit};
 use lambda_pack::tree::{ArchivePath, Entry, Tree};
 use libfuzzer_sys::fuzz_target;
@@ -19,7 +19,7 @@ fuzz_target!(|files: BTreeMap<String, (Vec<u8>, bool)>| {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("x.zip");
     let task = Task::begin(&Silent, "pack", None, Unit::Bytes);
-    let (file, artifact) = pack(&tree, &target, &task).expect("a tree in memory can be packed");
+    let Packed { file, artifact, .. } = pack(&tree, &target, &task).expect("a tree in memory can be packed");
     file.commit().expect("committed");
     let mut reader = zip::ZipArchive::new(std::fs::File::open(&target).expect("a file")).expect("a zip");
     assert_eq!(reader.len(), tree.len());
