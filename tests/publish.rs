@@ -412,8 +412,13 @@ fn odd(format: &str, server: &Server, bucket: &str) -> (Project, Run, Value) {
 
 /// Hands text to a program; gives what it prints.
 fn fed(program: &Path, args: &[&str], input: &str) -> String {
+    fed_in(Path::new("."), program, args, input)
+}
+
+/// The same in a folder.
+fn fed_in(folder: &Path, program: &Path, args: &[&str], input: &str) -> String {
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.current_dir(folder).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}: run `make tools`", program.display()));
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -511,9 +516,8 @@ fn terraform_reads_tfvars() {
     let bucket = server().bucket("format-tfvars", true);
     let (_, run, manifest) = odd("tfvars", server(), &bucket);
     let checker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tfvars");
-    let folder = checker.to_str().unwrap();
-    let variables: Value =
-        serde_json::from_str(&fed(Path::new("go"), &["run", "-C", folder, "."], &run.stdout)).unwrap();
+    let said = fed_in(&checker, Path::new("go"), &["run", "."], &run.stdout);
+    let variables: Value = serde_json::from_str(&said).unwrap();
     let worker = &manifest["functions"][0];
     assert_eq!(
         variables["Worker"],
