@@ -637,7 +637,8 @@ fn ctrl_c_leaves_no_manifest_that_names_what_is_not_there() {
     let mut command = command(&project, &fake, &[]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     fake.wait_for("PUT");
-    common::tool("kill", &["-INT".as_ref(), child.id().to_string().as_ref()], "apt-get install procps");
+    let pid = child.id().to_string();
+    common::tool("sh", &["-c".as_ref(), "kill -INT \"$0\"".as_ref(), pid.as_ref()], "apt-get install dash");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let manifest: Value = serde_json::from_str(&project.read("target/lambda-pack/manifest.json")).unwrap();
     assert!(manifest["functions"][0].get("s3").is_none());
