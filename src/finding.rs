@@ -63,6 +63,13 @@ macro_rules! rules {
 rules! {
     ZipTooLargeForDirectUpload "zip-too-large-for-direct-upload" Note "The zip is too large for the request and has to go through S3.";
     UnzippedTooLarge "unzipped-too-large" Error "Function and layers are too large when unzipped.";
+    TooManyLayers "too-many-layers" Error "A function has more layers than Lambda takes.";
+    LayerTooLarge "layer-too-large" Error "A layer is too large when unzipped.";
+    LayerTwice "layer-twice" Error "A function has the same layer twice.";
+    LayerSymlink "layer-symlink" Warning "A layer has a symbolic link that leads to nothing in it.";
+    LayerIncompatible "layer-incompatible" Warning "A layer is for another runtime or processor than the function.";
+    LayerNotImportable "layer-not-importable" Warning "The function's code does not find packages in layers.";
+    ExtensionNotExecutable "extension-not-executable" Error "A Lambda extension may not be executed.";
     EnvTooLarge "env-too-large" Error "The environment variables are larger than Lambda takes.";
     EnvReservedKey "env-reserved-key" Error "An environment variable has a key that Lambda keeps for itself.";
     EnvKeyMalformed "env-key-malformed" Error "An environment variable has a key that Lambda does not accept.";
@@ -125,6 +132,9 @@ pub struct Finding {
     /// The function it is about, when it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// The layer it is about, when it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Box<str>>,
     /// The file it is about: its path in the package, or on disk when it did not get there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -141,6 +151,7 @@ impl Finding {
             rule,
             level: rule.default_level(),
             function: None,
+            layer: None,
             path: None,
             message: crate::process::redact(&message.into()),
             hint: hint.into(),
@@ -158,6 +169,13 @@ impl Finding {
     #[must_use]
     pub fn function(mut self, name: impl Into<String>) -> Self {
         self.function = Some(name.into());
+        self
+    }
+
+    /// The same finding about a layer.
+    #[must_use]
+    pub fn layer(mut self, name: impl Into<Box<str>>) -> Self {
+        self.layer = Some(name.into());
         self
     }
 
@@ -194,7 +212,13 @@ impl Overrides {
             })
             .collect();
         kept.sort_by(|a, b| {
-            (&a.function, a.rule, &a.path, &a.message).cmp(&(&b.function, b.rule, &b.path, &b.message))
+            (&a.function, &a.layer, a.rule, &a.path, &a.message).cmp(&(
+                &b.function,
+                &b.layer,
+                b.rule,
+                &b.path,
+                &b.message,
+            ))
         });
         kept.dedup();
         kept

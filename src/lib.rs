@@ -29,5 +29,6 @@ pub mod project;
 pub mod publish;
 pub mod report;
 pub mod resolve;
+pub mod split;
 pub mod store;
 pub mod tree;

@@ -253,16 +253,55 @@ fn config_errors_name_the_key_the_line_and_the_nearest() {
             "`package = \"zip\"` is",
         ),
         (
-            "[defaults]\nlayers = 'shared'\n",
-            "lambda-pack.toml:2:10: `layers = \"shared\"` is not built by this version",
-            "`layers = \"none\"` is",
-        ),
-        (
-            "[defaults]\nlayers = 'share'\n",
-            "lambda-pack.toml:2:10: `layers` cannot be `share`",
+            "[functions.api]\npath = 'api'\nlayers = 'share'\n",
+            "lambda-pack.toml:3:10: `layers` cannot be `share`: there is no layer of that name",
             "did you mean `shared`?",
         ),
-        ("[layers.x]\npath = 'x'\n", "lambda-pack.toml:1:2: `[layers]` is not built by this version", ""),
+        (
+            "[functions.api]\npath = 'api'\nlayers = ['shared', 'deps']\n",
+            "lambda-pack.toml:3:21: `layers` cannot be both `shared` and `deps`",
+            "",
+        ),
+        (
+            "[functions.api]\npath = 'api'\nlayers = ['arn:aws:lambda:eu-west-1:123456789012:layer:x']\n",
+            "lambda-pack.toml:3:11: `layers` cannot be `arn:aws:lambda:eu-west-1:123456789012:layer:x`: there is no layer of that name",
+            "`none`, `shared` or `deps`, and names of `[layers.NAME]` tables or ARNs: none, shared, deps",
+        ),
+        (
+            "[functions.api]\npath = 'api'\n[layers.x]\npath = 'x'\n",
+            "lambda-pack.toml:4:8: `x` does not exist",
+            "paths are relative to the file that holds them",
+        ),
+        (
+            "[functions.api]\npath = 'api'\n[layers.x]\npaht = 'x'\n",
+            "lambda-pack.toml:4:1: unknown key `paht` in `[layers.x]`",
+            "did you mean `path`?",
+        ),
+        (
+            "[functions.api]\npath = 'api'\n[layers.x]\nruntime = 'python3.13'\n",
+            "lambda-pack.toml:3:1: a layer needs a `path`, a `manifest` or an `arn`",
+            "`path` is a folder, `manifest` a file such as requirements.txt, `arn` a layer that exists",
+        ),
+        (
+            "[functions.api]\npath = 'api'\n[layers.api]\npath = 'api'\n",
+            "lambda-pack.toml:3:9: `api` and `api` collide: both are `API_…` in what `publish` prints",
+            "rename one of them",
+        ),
+        (
+            "[functions.api]\npath = 'api'\n[layers.shared]\npath = 'api'\n",
+            "lambda-pack.toml:3:9: `shared` cannot name a layer",
+            "",
+        ),
+        (
+            "[functions.api]\npath = 'api'\n[layers.x]\narn = 'arn:aws:lambda:eu-west-1:123456789012:layer:x'\n",
+            "lambda-pack.toml:4:7: `arn:aws:lambda:eu-west-1:123456789012:layer:x` is not the ARN of a version of a layer",
+            "it ends with the version: `arn:aws:lambda:REGION:ACCOUNT:layer:NAME:VERSION`",
+        ),
+        (
+            "[defaults]\nlayer-threshold = -1\n[functions.api]\npath = 'api'\n",
+            "lambda-pack.toml:2:19: `layer-threshold` must be a number of bytes, from 0 on",
+            "",
+        ),
         (
             "[checks]\nsecret-fil = 'error'\n",
             "lambda-pack.toml:2:1: unknown rule `secret-fil`",
@@ -296,7 +335,7 @@ fn config_errors_name_the_key_the_line_and_the_nearest() {
         ),
         (
             "[functions.a-b]\npath = 'api'\n[functions.A_B]\npath = 'api'\n",
-            "lambda-pack.toml:3:12: functions `a-b` and `A_B` collide: both are `A_B_…` in what `publish` prints",
+            "lambda-pack.toml:3:12: `a-b` and `A_B` collide: both are `A_B_…` in what `publish` prints",
             "rename one of them",
         ),
         (

@@ -140,6 +140,15 @@ impl Aws {
         self.config.retry_config().map_or(ATTEMPTS, RetryConfig::max_attempts)
     }
 
+    /// A client of Lambda in the functions' region.
+    pub fn lambda(&self) -> aws_sdk_lambda::Client {
+        let config = aws_sdk_lambda::config::Builder::from(&self.config)
+            .region(Region::new(self.region.clone()))
+            .interceptor(watch::Attempts::new(self.events.clone(), self.attempts()))
+            .build();
+        aws_sdk_lambda::Client::from_conf(config)
+    }
+
     /// A client of S3 in `region`.
     pub fn s3(&self, region: &str) -> aws_sdk_s3::Client {
         use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};

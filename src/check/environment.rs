@@ -44,6 +44,7 @@ mod tests {
     use super::*;
     use crate::check::{Subject, testing};
     use crate::lambda::Date;
+    use crate::tree::Tree;
     use std::collections::BTreeMap;
 
     fn rules(variables: &[(&str, &str)]) -> Vec<&'static str> {
@@ -53,11 +54,16 @@ mod tests {
         let runtime = lambda::find("python3.13").unwrap();
         let subject = Subject {
             runtime,
+            architecture: lambda::Architecture::X86_64,
             handler: None,
             tree: &tree,
             packages: &[],
             environment: &environment,
             today: Date::new(2026, 1, 1),
+            layers: &[],
+            opt: &Tree::new(),
+            opt_bytes: 0,
+            opt_is_known: true,
         };
         check_environment(&subject).iter().map(|f| f.rule.id()).collect()
     }

@@ -18,7 +18,7 @@ pub(super) fn check_handler(subject: &Subject<'_>) -> Vec<Finding> {
         return Vec::new(); // `empty-package` says it
     }
     if subject.runtime.is_provided() {
-        return check_bootstrap(subject.tree);
+        return check_bootstrap(subject);
     }
     let Some(handler) = subject.handler else { return Vec::new() };
     if handler.is_empty() || handler.chars().count() > lambda::HANDLER_LENGTH || handler.contains(char::is_whitespace) {
@@ -29,12 +29,30 @@ pub(super) fn check_handler(subject: &Subject<'_>) -> Vec<Finding> {
             "a handler has 1 to 128 characters and no white space",
         )];
     }
-    match subject.runtime.family {
+    let mut findings = match subject.runtime.family {
         Family::Python { .. } => check_python(subject.tree, handler),
         Family::Node { .. } => check_node(subject.tree, handler),
         Family::Ruby { .. } => check_ruby(subject.tree, handler),
         Family::Java { .. } | Family::Dotnet | Family::Go | Family::Provided => Vec::new(),
+    };
+    if !subject.opt_is_known || is_in_layer(subject, handler) {
+        findings.retain(|finding| finding.rule != Rule::HandlerNotFound);
     }
+    findings
+}
+
+/// Whether the handler's module comes from a layer.
+fn is_in_layer(subject: &Subject<'_>, handler: &str) -> bool {
+    let Family::Python { minor, .. } = subject.runtime.family else { return false };
+    let module = handler.rsplit_once('.').map_or(handler, |(module, _)| module).replace('.', "/");
+    let folders = ["python".to_owned(), format!("python/lib/python3.{minor}/site-packages")];
+    let is_there = |folder: &String| {
+        subject.opt.contains(&format!("{folder}/{module}.py"))
+            || subject.opt.contains(&format!("{folder}/{module}/__init__.py"))
+    };
+    // What the function has itself comes first, with what is wrong with it.
+    let own = [format!("{module}.py"), format!("{module}/__init__.py")];
+    folders.iter().any(is_there) && !own.iter().any(|path| subject.tree.contains(path))
 }
 
 fn malformed(message: String, hint: &str) -> Finding {
@@ -45,8 +63,9 @@ fn not_found(message: String, hint: String) -> Finding {
     Finding::new(Rule::HandlerNotFound, message, hint)
 }
 
-fn check_bootstrap(tree: &Tree) -> Vec<Finding> {
-    match tree.get("bootstrap") {
+fn check_bootstrap(subject: &Subject<'_>) -> Vec<Finding> {
+    // That in the function comes first.
+    match subject.tree.get("bootstrap").or_else(|| subject.opt.get("bootstrap")) {
         Some(Entry::File { executable: true, .. } | Entry::Symlink { .. }) => Vec::new(),
         Some(Entry::File { .. }) => vec![
             Finding::new(
@@ -56,6 +75,7 @@ fn check_bootstrap(tree: &Tree) -> Vec<Finding> {
             )
             .path("bootstrap"),
         ],
+        _ if !subject.opt_is_known => Vec::new(), // It may be in a layer that exists.
         _ => vec![Finding::new(
             Rule::BootstrapMissing,
             "Runtime.InvalidEntrypoint: Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]",

@@ -6,6 +6,7 @@
 
 mod environment;
 mod handler;
+mod layers;
 mod runtime;
 mod secrets;
 mod size;
@@ -13,10 +14,11 @@ mod size;
 use std::collections::BTreeMap;
 
 use crate::finding::Finding;
-use crate::lambda::{Date, Runtime};
+use crate::lambda::{Architecture, Date, Runtime};
 use crate::resolve::Package;
 use crate::tree::Tree;
 
+pub use layers::{Attached, packages_stay};
 pub use runtime::check_runtime;
 pub use size::check_zip_size;
 
@@ -25,6 +27,8 @@ pub use size::check_zip_size;
 pub struct Subject<'a> {
     /// The runtime.
     pub runtime: &'static Runtime,
+    /// The processor.
+    pub architecture: Architecture,
     /// The handler, when there is one.
     pub handler: Option<&'a str>,
     /// What would be packed.
@@ -35,12 +39,25 @@ pub struct Subject<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// Today.
     pub today: Date,
+    /// Its layers, in the order in which Lambda unpacks them.
+    pub layers: &'a [Attached<'a>],
+    /// What they bring to `/opt`.
+    pub opt: &'a Tree,
+    /// Unpacked bytes of them together, as Lambda counts them.
+    pub opt_bytes: u64,
+    /// Whether all that they bring is known.
+    pub opt_is_known: bool,
 }
 
 /// Runs every rule that does not need the finished zip.
 pub fn check(subject: &Subject<'_>) -> Vec<Finding> {
-    let rules: [fn(&Subject<'_>) -> Vec<Finding>; 4] =
-        [size::check_unzipped, handler::check_handler, environment::check_environment, secrets::check_secrets];
+    let rules: [fn(&Subject<'_>) -> Vec<Finding>; 5] = [
+        size::check_unzipped,
+        handler::check_handler,
+        environment::check_environment,
+        secrets::check_secrets,
+        layers::check_layers,
+    ];
     rules.iter().flat_map(|rule| rule(subject)).collect()
 }
 
@@ -68,11 +85,16 @@ mod testing {
         let environment = BTreeMap::new();
         let subject = Subject {
             runtime: lambda::find(runtime).unwrap(),
+            architecture: Architecture::X86_64,
             handler: Some(handler),
             tree,
             packages: &[],
             environment: &environment,
             today: Date::new(2026, 11, 23),
+            layers: &[],
+            opt: &Tree::new(),
+            opt_bytes: 0,
+            opt_is_known: true,
         };
         check(&subject).iter().map(|f| format!("{}: {}", f.rule, f.message)).collect()
     }

@@ -15,10 +15,15 @@ pub(super) fn check_unzipped(subject: &Subject<'_>) -> Vec<Finding> {
             "check `path` and the patterns in `.lambdaignore` and `exclude`; `plan -v` says which rule dropped what",
         )];
     }
-    let bytes = subject.tree.bytes();
+    let bytes = subject.tree.bytes().saturating_add(subject.opt_bytes);
     if bytes < lambda::UNZIPPED_LIMIT {
         return Vec::new();
     }
+    let said = if subject.opt_bytes == 0 {
+        format!("{}; these are {bytes} bytes", lambda::UNZIPPED_MESSAGE)
+    } else {
+        format!("{} The actual size is {bytes} bytes", lambda::COMBINED_MESSAGE)
+    };
     let mut parts: Vec<(u64, String)> =
         subject.packages.iter().map(|p| (p.tree.bytes(), format!("{} {}", p.name, p.version))).collect();
     let packed: u64 = parts.iter().map(|(bytes, _)| bytes).sum();
@@ -30,12 +35,7 @@ pub(super) fn check_unzipped(subject: &Subject<'_>) -> Vec<Finding> {
         parts.iter().take(NAMED).map(|(bytes, name)| format!("{name} ({})", megabytes(*bytes))).collect();
     vec![Finding::new(
         Rule::UnzippedTooLarge,
-        format!(
-            "{}; these are {bytes} bytes, {} too many. The most is taken by {}",
-            lambda::UNZIPPED_MESSAGE,
-            bytes - lambda::UNZIPPED_LIMIT + 1,
-            largest.join(", ")
-        ),
+        format!("{said}, {} too many. The most is taken by {}", bytes - lambda::UNZIPPED_LIMIT + 1, largest.join(", ")),
         "leave out what the function does not need (`exclude`, `.lambdaignore`, smaller packages); layers do not help, they count too; a container image may have 10 GB",
     )]
 }

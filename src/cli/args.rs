@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::lambda::{Architecture, Date};
 use crate::pipeline::Options;
 use crate::project::{Project, Selection};
+use crate::split::Policy;
 
 /// Packs code of any language into what AWS Lambda accepts: no Docker, no framework.
 #[derive(Debug, Parser)]
@@ -99,6 +100,10 @@ pub(crate) struct PublishArgs {
     #[arg(long = "object-tag", value_name = "KEY=VALUE", value_parser = tag, help_heading = "S3")]
     pub(crate) object_tags: Vec<(String, String)>,
 
+    /// Publish layers of which Lambda has no version yet, and print each LayerVersionArn
+    #[arg(long, help_heading = "AWS")]
+    pub(crate) publish_layers: bool,
+
     /// Region instead of that of AWS_REGION and the profile
     #[arg(long, value_name = "R", help_heading = "AWS")]
     pub(crate) region: Option<String>,
@@ -136,6 +141,12 @@ pub(crate) enum StorageArg {
     Copy,
     /// Read the object itself, in a bucket that keeps versions
     Reference,
+}
+
+/// What may begin the name of a layer, with room for the rest of it.
+fn layer_prefix(text: &str) -> Result<String, String> {
+    let is_taken = text.len() <= 100 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    is_taken.then(|| text.to_owned()).ok_or_else(|| "at most 100 letters, digits, `-` and `_`".to_owned())
 }
 
 /// `KEY=VALUE`.
@@ -179,8 +190,12 @@ pub(crate) struct ProjectArgs {
     pub(crate) package: Option<String>,
 
     /// What goes into layers
-    #[arg(long, value_name = "POLICY", value_parser = ["none", "shared", "deps"])]
+    #[arg(long, value_name = "POLICY", value_parser = Policy::NAMES)]
     pub(crate) layers: Option<String>,
+
+    /// What the names of layers begin with that packages are split into
+    #[arg(long, value_name = "P", default_value = "", hide_default_value = true, value_parser = layer_prefix)]
+    pub(crate) layer_name_prefix: String,
 
     /// Where artifacts go [default: target/lambda-pack beside the config, or beside PATH]
     #[arg(long, value_name = "DIR")]
@@ -266,7 +281,7 @@ pub(crate) struct InitArgs {
     pub(crate) output: OutputArgs,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum CacheCommand {
     /// Print where the store is
     Dir,
@@ -281,8 +296,33 @@ pub(crate) enum CacheCommand {
         #[arg(long, default_value_t = 30, value_name = "N")]
         days: u16,
         #[command(flatten)]
+        remote: RemoteLayersArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RemoteLayersArgs {
+    /// Instead, list published layer versions that packages were split into and no function of the account has
+    #[arg(long)]
+    pub(crate) remote_layers: bool,
+
+    /// Delete those that are listed
+    #[arg(long, requires = "remote_layers")]
+    pub(crate) yes: bool,
+
+    /// Only layers whose names begin so
+    #[arg(long, value_name = "P", default_value = "", hide_default_value = true, requires = "remote_layers")]
+    pub(crate) layer_name_prefix: String,
+
+    /// Region instead of that of AWS_REGION and the profile
+    #[arg(long, value_name = "R", requires = "remote_layers")]
+    pub(crate) region: Option<String>,
+
+    /// Profile instead of AWS_PROFILE
+    #[arg(long, value_name = "P", requires = "remote_layers")]
+    pub(crate) profile: Option<String>,
 }
 
 impl ProjectArgs {
@@ -294,11 +334,9 @@ impl ProjectArgs {
         if let Some(config) = self.config.as_ref().filter(|c| !c.is_file()) {
             return Err(Error::config(format!("`--config {}` names no file", config.display())));
         }
-        for (flag, value, built) in [("--package", &self.package, "zip"), ("--layers", &self.layers, "none")] {
-            if let Some(value) = value.as_deref().filter(|value| *value != built) {
-                let error = Error::config(format!("`{flag} {value}` is not built by this version"));
-                return Err(error.hint(format!("`{flag} {built}` is")));
-            }
+        if let Some(package) = self.package.as_deref().filter(|package| *package != "zip") {
+            let error = Error::config(format!("`--package {package}` is not built by this version"));
+            return Err(error.hint("`--package zip` is"));
         }
         Ok(Selection {
             path: absolute(&self.path)?,
@@ -307,6 +345,7 @@ impl ProjectArgs {
             runtime: self.runtime.clone(),
             handler: self.handler.clone(),
             architecture: self.arch.as_deref().and_then(Architecture::parse),
+            layers: self.layers.as_deref().and_then(Policy::parse),
         })
     }
 
@@ -318,6 +357,7 @@ impl ProjectArgs {
             locked: self.locked,
             no_cache: self.no_cache,
             today: today()?,
+            layer_prefix: self.layer_name_prefix.clone(),
         })
     }
 }

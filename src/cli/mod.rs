@@ -9,6 +9,7 @@ mod print;
 mod progress;
 mod publish;
 mod summary;
+mod summary_layers;
 
 use std::ffi::OsString;
 

@@ -33,7 +33,8 @@ fn publish_and_print(args: &PublishArgs) -> Result<Vec<Finding>, Failures> {
     let project_args = &args.project;
     build::with_session(project_args, |project, session| {
         if project_args.format == Format::Cloudformation {
-            outputs::unique_parameters(project.functions.iter().map(|f| f.name.as_str()))?;
+            let layers = project.layers.iter().map(|layer| layer.name.as_str());
+            outputs::unique_parameters(project.functions.iter().map(|f| f.name.as_str()).chain(layers))?;
         }
         let (built, sendings) = pipeline::publish(project, session, &options)?;
         let style = Style::stdout(project_args.output);
@@ -61,6 +62,7 @@ fn options(args: &PublishArgs) -> Result<Options> {
         kms_key: args.kms_key_id.clone(),
         expected_owner: args.expected_bucket_owner.clone(),
         tags: args.object_tags.clone(),
+        publish_layers: args.publish_layers,
         aws: aws::Settings {
             region: args.region.clone(),
             profile: args.profile.clone(),

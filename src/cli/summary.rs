@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::print::{self, Style};
+use super::summary_layers;
 use crate::finding::Level;
 use crate::pack::Artifact;
 use crate::pipeline::{Built, ManifestFunction, Plan, PlannedFunction, Sendings, Timings, Upload};
@@ -25,6 +26,7 @@ pub(super) fn build(project: &Project, built: &Built, out_dir: &Path, style: Sty
         }
         out.push('\n');
     }
+    out.push_str(&summary_layers::built(&built.plan, &built.manifest.layers, out_dir, style, |_, _| {}));
     out + &total(project, built, out_dir, style)
 }
 
@@ -47,21 +49,44 @@ pub(super) fn publish(
         }
         out.push('\n');
     }
+    out.push_str(&summary_layers::built(&built.plan, &built.manifest.layers, out_dir, style, |out, layer| {
+        if !refused {
+            summary_layers::place(out, layer, options, out_dir, style);
+        }
+    }));
     out.push_str(&total(project, built, out_dir, style));
     let _ = writeln!(
         out,
         "{}",
         match (refused, sendings) {
             (true, _) => style.red("nothing was published"),
-            (false, Sendings { sent: 0, present: 0, .. }) => "nothing has to go through S3".to_owned(),
-            (false, Sendings { sent: 0, present, .. }) => format!("nothing to upload: {} there already", are(present)),
-            (false, Sendings { sent, bytes: sum, present }) => {
+            (false, Sendings { sent: 0, present: 0, published: 0, known: 0, .. }) => {
+                "nothing has to go through S3".to_owned()
+            }
+            (false, Sendings { sent: 0, present: 0, published: 0, known, .. }) => {
+                format!("nothing to publish: Lambda has {}", count(known, "layer version"))
+            }
+            (false, Sendings { sent: 0, present: 0, published, known, .. }) => layers_published(published, known),
+            (false, Sendings { sent: 0, present, published: 0, .. }) => {
+                format!("nothing to upload: {} there already", are(present))
+            }
+            (false, Sendings { sent, bytes: sum, present, published, known }) => {
                 let there = if present > 0 { format!(", {} there already", are(present)) } else { String::new() };
-                format!("{} uploaded ({}){there}", count(sent, "zip"), bytes(sum))
+                let layers = match (published, known) {
+                    (0, 0) => String::new(),
+                    _ => format!("; {}", layers_published(published, known)),
+                };
+                format!("{} uploaded ({}){there}{layers}", count(sent, "zip"), bytes(sum))
             }
         }
     );
     out
+}
+
+/// `1 layer version published, 2 there already`.
+fn layers_published(published: usize, known: usize) -> String {
+    let there = if known > 0 { format!(", {known} there already") } else { String::new() };
+    format!("{} published{there}", count(published, "layer version"))
 }
 
 /// `1 zip is`, `2 zips are`.
@@ -108,6 +133,7 @@ fn one(out: &mut String, function: &PlannedFunction, described: &ManifestFunctio
     head(out, function, style);
     packed(out, described, out_dir, style);
     packages(out, function);
+    summary_layers::of_function(out, function);
     for note in &function.notes {
         let _ = writeln!(out, "  {}", style.dim(note));
     }
@@ -128,6 +154,9 @@ fn total(project: &Project, built: &Built, out_dir: &Path, style: Style) -> Stri
     if refused > 0 {
         let _ = write!(line, ", {}", style.red(&format!("{refused} refused")));
     }
+    if let Some(saving) = summary_layers::would_save(plan) {
+        let _ = writeln!(out, "{}", style.dim(&saving));
+    }
     let _ = writeln!(out, "{line} in {} {}", duration(plan.timings.total), style.dim(&stages(plan.timings)));
     let _ = writeln!(out, "{}", style.dim(&format!("manifest: {}", print::path(&out_dir.join("manifest.json")))));
     out
@@ -146,6 +175,7 @@ pub(super) fn plan(project: &Project, plan: &Plan, verbose: bool, style: Style) 
             bytes(function.estimated_zip_bytes())
         );
         all_packages(&mut out, function);
+        summary_layers::of_function(&mut out, function);
         let dropped: Vec<_> = function.decisions.iter().filter(|d| !d.kept).collect();
         if verbose {
             for decision in &function.decisions {
@@ -159,6 +189,10 @@ pub(super) fn plan(project: &Project, plan: &Plan, verbose: bool, style: Style) 
             let _ = writeln!(out, "  {}", style.dim(note));
         }
         out.push('\n');
+    }
+    out.push_str(&summary_layers::planned(plan, style));
+    if let Some(saving) = summary_layers::would_save(plan) {
+        let _ = writeln!(out, "{}", style.dim(&saving));
     }
     let _ = writeln!(
         out,
@@ -228,12 +262,16 @@ fn all_packages(out: &mut String, function: &PlannedFunction) {
     let name = |p: &crate::pipeline::PlannedPackage| format!("{} {}", p.name, p.version);
     let width = function.packages.iter().map(|p| name(p).chars().count()).max().unwrap_or(0);
     for package in &function.packages {
-        let _ = writeln!(out, "    {:width$}  {:>9}", name(package), bytes(package.bytes));
+        let place = package.layer.as_deref().map(|layer| format!("  in {layer}")).unwrap_or_default();
+        let _ = writeln!(out, "    {:width$}  {:>9}{place}", name(package), bytes(package.bytes));
     }
 }
 
 fn stages(timings: Timings) -> String {
     let mut stages = vec![("resolve", timings.resolve), ("check", timings.check), ("pack", timings.pack)];
+    if timings.split.as_millis() > 0 {
+        stages.insert(1, ("split", timings.split));
+    }
     if !timings.upload.is_zero() {
         stages.push(("upload", timings.upload));
     }

@@ -17,7 +17,7 @@ mod files;
 mod state;
 
 pub use files::{Files, Stat};
-pub use state::{Kept, State};
+pub use state::{Kept, KeptLayer, KeptPackage, State};
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -112,6 +112,30 @@ pub fn of_tree(tree: &Tree, files: &Files) -> Option<String> {
                 let _ = write!(text, "{} {}", if *executable { 'x' } else { 'f' }, content(source, files)?);
             }
         }
+        key.add(path.as_str()).add(&text);
+    }
+    Some(key.finish())
+}
+
+/// The digest of a tree's paths, modes and contents, wherever they come from: the same on any machine. Archives of which
+/// it is not yet known what is in them are read whole.
+///
+/// Nothing when something cannot be read.
+pub fn of_contents(tree: &Tree, files: &Files) -> Option<String> {
+    let mut key = Key::new();
+    for (path, entry) in tree.iter() {
+        let text = match entry {
+            Entry::Directory => "d".to_owned(),
+            Entry::Symlink { target } => format!("l{target}"),
+            Entry::File { executable, source, .. } => {
+                let digest = match source {
+                    Source::Disk(path) => files.digest(path)?,
+                    Source::Bytes(bytes) => sha256(bytes).hex(),
+                    Source::Member(archive, index) => archive.contents().ok()?[*index].clone(),
+                };
+                format!("{} {digest}", if *executable { 'x' } else { 'f' })
+            }
+        };
         key.add(path.as_str()).add(&text);
     }
     Some(key.finish())

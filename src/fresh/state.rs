@@ -12,6 +12,7 @@ use super::{Files, Inputs, Stat};
 use crate::error::Result;
 use crate::finding::Finding;
 use crate::fsio;
+use crate::lambda::Architecture;
 use crate::pack::Artifact;
 use crate::store::{ANSWER_AGE, sha256};
 
@@ -27,6 +28,10 @@ pub struct State {
     program: String,
     /// By name.
     functions: BTreeMap<String, Kept>,
+    /// Layers of these functions, by name.
+    layers: BTreeMap<String, KeptLayer>,
+    /// What decided which function gets which of them.
+    set: String,
     /// Files at rest, with their digests.
     files: BTreeMap<PathBuf, (Stat, String)>,
 }
@@ -50,14 +55,68 @@ pub struct Kept {
     pub zip: Stat,
     /// What is said of it.
     pub artifact: Artifact,
-    /// Its packages: name, version, bytes.
-    pub packages: Vec<(String, String, u64)>,
+    /// Its packages.
+    pub packages: Vec<KeptPackage>,
+    /// Names of its layers.
+    pub layers: Vec<String>,
+    /// Unpacked bytes of these.
+    pub layers_bytes: u64,
     /// What a person should know.
     pub notes: Vec<String>,
     /// What decided the packages.
     pub resolved_by: String,
     /// What the rules found, before the config's levels.
     pub findings: Vec<Finding>,
+}
+
+/// A package of a function or layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeptPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its unpacked bytes.
+    pub bytes: u64,
+    /// The layer that it is in.
+    pub layer: Option<String>,
+}
+
+/// A layer whose zip may still stand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeptLayer {
+    /// Its version, when it exists.
+    pub arn: Option<String>,
+    /// Whether the config names it.
+    pub is_own: bool,
+    /// Runtimes that it is for.
+    pub runtimes: Vec<String>,
+    /// Processors that it is for.
+    pub architectures: Vec<Architecture>,
+    /// Packages in it.
+    pub packages: Vec<KeptPackage>,
+    /// Functions that get it.
+    pub users: Vec<String>,
+    /// Unpacked bytes, when they are known.
+    pub unzipped_bytes: Option<u64>,
+    /// Digest of names, modes and contents.
+    pub content: Option<String>,
+    /// Digest of everything in the zip, as [`super::of_tree`] tells it.
+    pub tree: Option<String>,
+    /// The zip as it was left, and what is said of it; nothing for one that exists.
+    pub zip: Option<(Stat, Artifact)>,
+    /// What the rules found.
+    pub findings: Vec<Finding>,
+}
+
+impl KeptLayer {
+    /// Whether the zip is the one that was left.
+    pub fn zip_stands(&self, out_dir: &Path) -> bool {
+        match &self.zip {
+            Some((stat, artifact)) => Stat::of(&out_dir.join(&artifact.path)) == Some(*stat),
+            None => self.arn.is_some(),
+        }
+    }
 }
 
 impl State {
@@ -86,6 +145,27 @@ impl State {
     /// A function as it was built last.
     pub fn function(&self, name: &str) -> Option<&Kept> {
         self.functions.get(name)
+    }
+
+    /// Layers as they were built last.
+    pub fn layers(&self) -> impl Iterator<Item = (&String, &KeptLayer)> {
+        self.layers.iter()
+    }
+
+    /// A layer as it was built last.
+    pub fn layer(&self, name: &str) -> Option<&KeptLayer> {
+        self.layers.get(name)
+    }
+
+    /// Whether all layers stand, decided by `set`.
+    pub fn stands_as(&self, set: &str, out_dir: &Path) -> bool {
+        self.set == set && self.layers.values().all(|layer| layer.zip_stands(out_dir))
+    }
+
+    /// Notes the layers that were built, and what decided them.
+    pub fn note_layers(&mut self, layers: BTreeMap<String, KeptLayer>, set: String) {
+        self.layers = layers;
+        self.set = set;
     }
 
     /// Notes how a function was built; nothing when that is not known.

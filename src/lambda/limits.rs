@@ -24,5 +24,19 @@ pub const RESERVED_KEY_MESSAGE: &str = "Lambda was unable to configure your envi
 /// A handler has at most this many characters, none of them white space (`Handler` in the Lambda API model).
 pub const HANDLER_LENGTH: usize = 128;
 
+/// A function has at most so many layers.
+pub const LAYERS_PER_FUNCTION: usize = 5;
+/// What Lambda says above [`LAYERS_PER_FUNCTION`] (`InvalidParameterValueException`).
+pub const LAYERS_MESSAGE: &str = "Cannot reference more than 5 layers.";
+/// What Lambda says when a function and its layers reach [`UNZIPPED_LIMIT`], followed by `The actual size is N bytes.`
+pub const COMBINED_MESSAGE: &str =
+    "Function code combined with layers exceeds the maximum allowed size of 262144000 bytes.";
+/// What Lambda says when layers alone reach [`UNZIPPED_LIMIT`].
+pub const LAYERS_SIZE_MESSAGE: &str = "Layers consume more than the available size of 262144000 bytes";
+/// A layer name has at most this many characters of `[a-zA-Z0-9-_]` (`LayerName` in the Lambda API model).
+pub const LAYER_NAME_LENGTH: usize = 140;
+/// A layer version names at most so many compatible runtimes (`CompatibleRuntimes` in the Lambda API model).
+pub const COMPATIBLE_RUNTIMES: usize = 15;
+
 /// A function name has at most this many characters of `[a-zA-Z0-9-_]` (`FunctionName` in the Lambda API model).
 pub const FUNCTION_NAME_LENGTH: usize = 64;

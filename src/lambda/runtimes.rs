@@ -9,7 +9,7 @@ use std::fmt;
 use super::date::Date;
 
 /// The processor a function runs on, by Lambda's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
     /// 64-bit x86.

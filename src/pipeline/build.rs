@@ -1,13 +1,15 @@
 //! Packs what a plan says, and writes `manifest.json` last.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::manifest::{Manifest, ManifestFunction};
-use super::packing::Packer;
+use super::packing::{self, Packer};
 use super::{Earlier, Failures, Options, Plan, Session, plan, timed};
 use crate::error::{Error, Result};
+use crate::fresh::KeptLayer;
 use crate::fsio::{self, PARTIAL_SUFFIX};
 use crate::project::Project;
 use crate::report::{Event, Task, Unit};
@@ -51,16 +53,32 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures>
     }
     let mut artifacts = Vec::new();
     let mut records = Vec::new();
-    for (function, outcome) in plan.functions.iter().zip(outcomes) {
+    let mut layer_artifacts = Vec::new();
+    let mut kept_layers = BTreeMap::new();
+    // Layers first: a function that has its new name finds the layers that it needs.
+    for (layer, outcome) in plan.layers.iter().zip(outcomes.layers) {
+        let Some(outcome) = outcome else {
+            kept_layers.insert(layer.name.clone(), packing::keep(layer));
+            layer_artifacts.push(None);
+            continue;
+        };
+        let (artifact, kept) = outcome.finish_layer(layer, out_dir, &earlier)?.unzip();
+        kept_layers.extend(kept.flatten().map(|kept| (layer.name.clone(), kept)));
+        layer_artifacts.push(artifact);
+    }
+    for (function, outcome) in plan.functions.iter().zip(outcomes.functions) {
         let record = outcome.finish(function, out_dir, &earlier)?;
         artifacts.push(record.as_ref().map(|(artifact, _)| artifact.clone()));
         records.push((function.spec.name.clone(), record.and_then(|(_, kept)| kept)));
     }
     plan.timings.total = start.elapsed();
-    let manifest = Manifest::new(&plan, &artifacts);
+    if project.neighbours.is_empty() {
+        remove_replaced(&earlier, &kept_layers, out_dir);
+    }
+    let manifest = Manifest::new(&plan, &artifacts, &layer_artifacts);
     let built = Built { plan, manifest, manifest_path, _lock: lock };
     built.write_manifest()?;
-    if let Err(error) = earlier.write(records, out_dir) {
+    if let Err(error) = earlier.write(records, kept_layers, plan::layered_set(project, session), out_dir) {
         // It only costs the next build some work.
         session.reporter.event(Event::Debug(error.to_string()));
     }
@@ -128,6 +146,17 @@ fn lock(out_dir: &Path, session: Session<'_>) -> Result<File> {
         Task::begin(session.reporter, "Waiting for another build into the same output folder", None, Unit::Items);
     file.lock().map_err(|e| Error::io("lock", &path, &e))?;
     Ok(file)
+}
+
+/// Deletes layers that packages were split into by an earlier build of all functions, and are split into no more. Their
+/// names are made of their contents, so that they would pile up.
+fn remove_replaced(earlier: &Earlier, now: &BTreeMap<String, KeptLayer>, out_dir: &Path) {
+    for (name, kept) in earlier.state.layers().filter(|(name, kept)| !kept.is_own && !now.contains_key(*name)) {
+        if let Some((_, artifact)) = kept.zip.as_ref().filter(|_| kept.zip_stands(out_dir)) {
+            debug_assert!(artifact.path.starts_with(name.as_str()));
+            let _ = fs::remove_file(out_dir.join(&artifact.path));
+        }
+    }
 }
 
 /// Deletes what a killed build has left. Only called with the folder's lock.

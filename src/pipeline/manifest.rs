@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Plan, PlannedFunction, Timings};
+use super::{Plan, PlannedFunction, PlannedLayer, PlannedPackage, Timings};
 use crate::finding::Finding;
 use crate::lambda::{Architecture, ZIP_DIRECT_LIMIT};
 use crate::pack::Artifact;
@@ -21,7 +21,7 @@ pub struct Manifest {
     /// Functions in the order of their names.
     pub functions: Vec<ManifestFunction>,
     /// Layers; empty while functions stand alone.
-    pub layers: Vec<serde_json::Value>,
+    pub layers: Vec<ManifestLayer>,
     /// What the rules found.
     pub findings: Vec<Finding>,
     /// Milliseconds of each stage.
@@ -62,6 +62,42 @@ pub struct ManifestFunction {
     pub resolved_by: String,
     /// Packages in the order of their names.
     pub packages: Vec<ManifestPackage>,
+}
+
+/// One layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct ManifestLayer {
+    /// Its name, or the ARN of a version that exists and has no other name here.
+    pub name: String,
+    /// Runtimes that it is for, at most 15; empty when that is not said.
+    pub compatible_runtimes: Vec<String>,
+    /// Processors that it is for; empty when that is not said.
+    pub compatible_architectures: Vec<Architecture>,
+    /// The zip; absent when Lambda would refuse it, when the layer exists, and in a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<Artifact>,
+    /// Unpacked bytes, when they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unzipped_bytes: Option<u64>,
+    /// How it gets to Lambda; absent without an artifact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Upload>,
+    /// SHA-256 over names, modes and contents of its entries, which its name carries when packages were split into it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Functions that have it.
+    pub functions: Vec<String>,
+    /// Packages in it.
+    pub packages: Vec<ManifestPackage>,
+    /// The object in S3; only after `publish`, and only for a zip that went there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<ManifestObject>,
+    /// Its version: that which exists, or after `--publish-layers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    /// Whether the config names it; else packages were split into it.
+    #[serde(skip)]
+    pub is_own: bool,
 }
 
 /// Where a zip is in S3.
@@ -125,7 +161,7 @@ impl From<Timings> for TimingsMs {
         let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         Self {
             resolve: ms(timings.resolve),
-            split: 0,
+            split: ms(timings.split),
             check: ms(timings.check),
             pack: ms(timings.pack),
             upload: ms(timings.upload),
@@ -135,8 +171,8 @@ impl From<Timings> for TimingsMs {
 }
 
 impl Manifest {
-    /// Of a plan and, for each of its functions, the zip that was packed.
-    pub fn new(plan: &Plan, artifacts: &[Option<Artifact>]) -> Self {
+    /// Of a plan and, for each of its functions and layers, the zip that was packed.
+    pub fn new(plan: &Plan, artifacts: &[Option<Artifact>], layers: &[Option<Artifact>]) -> Self {
         let functions = plan
             .functions
             .iter()
@@ -151,7 +187,12 @@ impl Manifest {
             schema: 1,
             generator: GENERATOR,
             functions,
-            layers: Vec::new(),
+            layers: plan
+                .layers
+                .iter()
+                .enumerate()
+                .map(|(at, layer)| describe_layer(layer, layers.get(at).cloned().flatten()))
+                .collect(),
             findings: plan.findings.clone(),
             timings_ms: plan.timings.into(),
         }
@@ -159,7 +200,7 @@ impl Manifest {
 
     /// Of a plan that is not packed: sizes of zips are estimates.
     pub fn of_plan(plan: &Plan) -> Self {
-        let mut manifest = Self::new(plan, &[]);
+        let mut manifest = Self::new(plan, &[], &[]);
         for (described, function) in manifest.functions.iter_mut().zip(&plan.functions) {
             described.estimated_zip_bytes = Some(function.estimated_zip_bytes());
         }
@@ -172,18 +213,38 @@ impl Manifest {
     }
 }
 
-fn describe(function: &PlannedFunction) -> ManifestFunction {
-    let mut packages: Vec<ManifestPackage> = function
-        .packages
+fn packages(packages: &[PlannedPackage], place: &str) -> Vec<ManifestPackage> {
+    let mut out: Vec<ManifestPackage> = packages
         .iter()
         .map(|p| ManifestPackage {
             name: p.name.clone(),
             version: p.version.clone(),
             bytes: p.bytes,
-            place: "function".to_owned(),
+            place: p.layer.clone().unwrap_or_else(|| place.to_owned()),
         })
         .collect();
-    packages.sort();
+    out.sort();
+    out
+}
+
+fn describe_layer(layer: &PlannedLayer, artifact: Option<Artifact>) -> ManifestLayer {
+    ManifestLayer {
+        name: layer.name.clone(),
+        compatible_runtimes: layer.runtimes.clone(),
+        compatible_architectures: layer.architectures.clone(),
+        upload: artifact.as_ref().map(|artifact| Upload::of(artifact.bytes)),
+        artifact,
+        unzipped_bytes: layer.unzipped_bytes,
+        content: layer.content.clone(),
+        functions: layer.users.clone(),
+        packages: packages(&layer.packages, &layer.name),
+        s3: None,
+        arn: layer.arn.clone(),
+        is_own: layer.is_own,
+    }
+}
+
+fn describe(function: &PlannedFunction) -> ManifestFunction {
     ManifestFunction {
         name: function.spec.name.clone(),
         package_type: "Zip",
@@ -192,12 +253,12 @@ fn describe(function: &PlannedFunction) -> ManifestFunction {
         handler: function.handler.clone(),
         artifact: None,
         estimated_zip_bytes: None,
-        layers: Vec::new(),
-        unzipped_total_bytes: function.unzipped_bytes(),
+        layers: function.layers.clone(),
+        unzipped_total_bytes: function.unzipped_bytes() + function.layers_bytes,
         upload: None,
         s3: None,
         // Without the tool and its version, which are this machine's.
         resolved_by: function.resolved_by.split(" (").next().unwrap_or_default().to_owned(),
-        packages,
+        packages: packages(&function.packages, "function"),
     }
 }

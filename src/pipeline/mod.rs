@@ -4,23 +4,27 @@
 //! to where a deployment can use them. All give plain values that the command line prints.
 
 mod build;
+mod layers;
 mod manifest;
 mod own;
 mod packing;
+mod parts;
 mod plan;
 mod publish;
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use build::{Built, build, self_check};
-pub use manifest::{GENERATOR, Manifest, ManifestFunction, ManifestObject, ManifestPackage, Upload};
+pub use layers::PlannedLayer;
+pub use manifest::{GENERATOR, Manifest, ManifestFunction, ManifestLayer, ManifestObject, ManifestPackage, Upload};
 pub use plan::{Plan, PlannedFunction, PlannedPackage, plan};
 pub use publish::{Sendings, publish};
 
 use crate::error::{Error, Kind, Result};
-use crate::fresh::{self, Files, Kept, State};
+use crate::fresh::{self, Files, Kept, KeptLayer, State};
 use crate::lambda::Date;
 use crate::report::Reporter;
 use crate::store::Store;
@@ -38,6 +42,8 @@ pub struct Options {
     pub no_cache: bool,
     /// The day that lifecycle dates are compared with.
     pub today: Date,
+    /// What the names of layers begin with that packages are split into.
+    pub layer_prefix: String,
 }
 
 /// What a run works with.
@@ -70,11 +76,23 @@ impl Earlier {
         Self { state, files }
     }
 
+    /// Nothing is known.
+    fn nothing() -> Self {
+        Self { state: State::new(""), files: Files::new(HashMap::new()) }
+    }
+
     /// Writes what is known now.
-    fn write(mut self, records: Vec<(String, Option<Kept>)>, out_dir: &Path) -> Result<()> {
+    fn write(
+        mut self,
+        records: Vec<(String, Option<Kept>)>,
+        layers: BTreeMap<String, KeptLayer>,
+        set: String,
+        out_dir: &Path,
+    ) -> Result<()> {
         for (name, kept) in records {
             self.state.note(&name, kept);
         }
+        self.state.note_layers(layers, set);
         self.state.write(out_dir, &self.files)
     }
 }
@@ -112,6 +130,8 @@ impl std::error::Error for Failures {}
 pub struct Timings {
     /// Dependencies and what had to be built.
     pub resolve: Duration,
+    /// What goes to which layer.
+    pub split: Duration,
     /// Rules, and walking the functions' folders.
     pub check: Duration,
     /// Deflating and writing.

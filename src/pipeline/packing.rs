@@ -8,23 +8,65 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Earlier, Plan, PlannedFunction, Session};
+use super::{Earlier, Plan, PlannedFunction, PlannedLayer, Session};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Level, Overrides};
-use crate::fresh::{self, Kept, Stat};
+use crate::fresh::{self, Kept, KeptLayer, KeptPackage, Stat};
 use crate::fsio::AtomicFile;
 use crate::pack::{self, Artifact, Known, Packed};
 use crate::project::Project;
 use crate::report::{Task, Unit};
 use crate::store::Entries;
+use crate::tree::Tree;
 
 /// A function of which so many bytes are deflated is packed by itself: its windows take all the memory that there is.
 const LARGE: u64 = 8 << 20;
 
-/// The file name of a function's zip.
-fn zip_name(function: &str) -> String {
-    format!("{function}.zip")
+/// The file name of the zip of a function or layer; no two have the same name.
+fn zip_name(name: &str) -> String {
+    format!("{name}.zip")
+}
+
+/// A function or layer, as far as packing is concerned.
+struct Subject<'p> {
+    name: &'p str,
+    is_layer: bool,
+    tree: &'p Tree,
+    is_refused: bool,
+    /// An earlier zip that is what this one would be.
+    kept: Option<(&'p Artifact, Option<&'p String>)>,
+    /// What an earlier build has left: the digest of what is in it, the zip, and whether that is as it was.
+    left: Option<(Option<&'p String>, &'p Artifact)>,
+}
+
+impl<'p> Subject<'p> {
+    fn function(function: &'p PlannedFunction, plan: &Plan, earlier: &'p Earlier, out_dir: &Path) -> Self {
+        let name = &function.spec.name;
+        let left = earlier.state.function(name).filter(|kept| kept.zip_stands(out_dir));
+        Self {
+            name,
+            is_layer: false,
+            tree: &function.tree,
+            is_refused: plan.is_refused(name),
+            kept: function.kept.as_ref().map(|kept| (&kept.artifact, kept.tree.as_ref())),
+            left: left.map(|kept| (kept.tree.as_ref(), &kept.artifact)),
+        }
+    }
+
+    /// Nothing for a layer that exists.
+    fn layer(layer: &'p PlannedLayer, plan: &Plan, earlier: &'p Earlier, out_dir: &Path) -> Option<Self> {
+        let left = earlier.state.layer(&layer.name).filter(|kept| kept.zip_stands(out_dir));
+        let zip = |kept: &'p KeptLayer| kept.zip.as_ref().map(|(_, artifact)| (kept.tree.as_ref(), artifact));
+        layer.arn.is_none().then(|| Self {
+            name: &layer.name,
+            is_layer: true,
+            tree: &layer.tree,
+            is_refused: plan.is_layer_refused(&layer.name),
+            kept: layer.kept.as_ref().and_then(|kept| zip(kept)).map(|(tree, artifact)| (artifact, tree)),
+            left: left.and_then(zip),
+        })
+    }
 }
 
 /// Packs what a plan says.
@@ -45,21 +87,44 @@ pub(super) enum Outcome {
     Made(Box<Packed>, Option<String>),
 }
 
-/// What is to be done for a function.
+/// What is to be done for a function or layer.
 enum Job<'p> {
     Done(Outcome),
-    Pack(&'p PlannedFunction, Option<String>),
-    /// The same as the function of this index.
-    Copy(usize, &'p PlannedFunction, Option<String>),
+    Pack(&'p Subject<'p>, Option<String>),
+    /// The same as that of this index.
+    Copy(usize, &'p Subject<'p>, Option<String>),
+}
+
+/// What became of functions and of layers. A layer that exists has no outcome.
+pub(super) struct Outcomes {
+    pub(super) functions: Vec<Outcome>,
+    pub(super) layers: Vec<Option<Outcome>>,
 }
 
 impl Packer<'_> {
-    /// One outcome for each function. The findings of finished zips are added to the plan's.
-    pub(super) fn pack_all(&self, plan: &mut Plan) -> Result<Vec<Outcome>> {
-        let jobs = self.jobs(plan);
-        let bytes = |job: &Job<'_>| if let Job::Pack(function, _) = job { function.tree.bytes() } else { 0 };
+    /// One outcome for each function and layer. The findings of finished zips are added to the plan's.
+    pub(super) fn pack_all(&self, plan: &mut Plan) -> Result<Outcomes> {
+        let out_dir = &self.session.options.out_dir;
+        let functions = plan.functions.iter().map(|f| Subject::function(f, plan, self.earlier, out_dir));
+        let layers: Vec<Option<Subject<'_>>> =
+            plan.layers.iter().map(|layer| Subject::layer(layer, plan, self.earlier, out_dir)).collect();
+        let built: Vec<bool> = layers.iter().map(Option::is_some).collect();
+        let subjects: Vec<Subject<'_>> = functions.chain(layers.into_iter().flatten()).collect();
+        let outcomes = self.outcomes_of(&subjects)?;
+        let (mut outcomes, found) = self.judge(&subjects, outcomes);
+        let mut rest = outcomes.split_off(plan.functions.len()).into_iter();
+        let layers = built.into_iter().map(|is_built| is_built.then(|| rest.next()).flatten()).collect();
+        plan.findings.extend(found);
+        // Once more through the same order, so that the place of a finding does not depend on the stage that made it.
+        plan.findings = Overrides::default().apply(std::mem::take(&mut plan.findings));
+        Ok(Outcomes { functions: outcomes, layers })
+    }
+
+    fn outcomes_of(&self, subjects: &[Subject<'_>]) -> Result<Vec<Outcome>> {
+        let jobs = self.jobs(subjects);
+        let bytes = |job: &Job<'_>| if let Job::Pack(subject, _) = job { subject.tree.bytes() } else { 0 };
         let task = Task::begin(self.session.reporter, "Packing", Some(jobs.iter().map(bytes).sum()), Unit::Bytes);
-        let is_small = |job: &Job<'_>| !matches!(job, Job::Pack(f, _) if pack::deflated_bytes(&f.tree) > LARGE);
+        let is_small = |job: &Job<'_>| !matches!(job, Job::Pack(s, _) if pack::deflated_bytes(s.tree) > LARGE);
         let side_by_side: Vec<Option<Result<Packed>>> =
             jobs.par_iter().map(|job| is_small(job).then(|| self.pack(job, &task)).flatten()).collect();
         let mut made: Vec<Option<Packed>> = Vec::new();
@@ -68,65 +133,63 @@ impl Packer<'_> {
         }
         let outcomes = self.outcomes(jobs, made)?;
         self.entries.trim();
-        self.judge(plan, outcomes)
+        Ok(outcomes)
     }
 
-    fn jobs<'p>(&self, plan: &'p Plan) -> Vec<Job<'p>> {
+    fn jobs<'p>(&self, subjects: &'p [Subject<'p>]) -> Vec<Job<'p>> {
         let mut same: HashMap<String, usize> = HashMap::new();
-        let digests: Vec<Option<String>> = plan
-            .functions
+        let digests: Vec<Option<String>> = subjects
             .par_iter()
-            .map(|function| match &function.kept {
-                None if !plan.is_refused(&function.spec.name) => fresh::of_tree(&function.tree, &self.earlier.files),
+            .map(|subject| match &subject.kept {
+                None if !subject.is_refused => fresh::of_tree(subject.tree, &self.earlier.files),
                 _ => None,
             })
             .collect();
-        let decide = |(index, (function, digest)): (usize, (&'p PlannedFunction, Option<String>))| {
-            let name = &function.spec.name;
-            if plan.is_refused(name) {
+        let decide = |(index, (subject, digest)): (usize, (&'p Subject<'p>, Option<String>))| {
+            if subject.is_refused {
                 return Job::Done(Outcome::Refused);
             }
-            if let Some(kept) = &function.kept {
-                return Job::Done(Outcome::Stands(kept.artifact.clone(), kept.tree.clone()));
+            if let Some((artifact, tree)) = subject.kept {
+                return Job::Done(Outcome::Stands(artifact.clone(), tree.cloned()));
             }
-            let Some(digest) = digest else { return Job::Pack(function, None) };
-            if let Some(kept) = self.earlier.state.function(name)
-                && kept.tree.as_ref() == Some(&digest)
-                && kept.zip_stands(&self.session.options.out_dir)
+            let Some(digest) = digest else { return Job::Pack(subject, None) };
+            if let Some((tree, artifact)) = subject.left
+                && tree == Some(&digest)
             {
-                return Job::Done(Outcome::Stands(kept.artifact.clone(), Some(digest)));
+                return Job::Done(Outcome::Stands(artifact.clone(), Some(digest)));
             }
             match same.get(&digest) {
-                Some(first) => Job::Copy(*first, function, Some(digest)),
+                Some(first) => Job::Copy(*first, subject, Some(digest)),
                 None => {
                     same.insert(digest.clone(), index);
-                    Job::Pack(function, Some(digest))
+                    Job::Pack(subject, Some(digest))
                 }
             }
         };
-        plan.functions.iter().zip(digests).enumerate().map(decide).collect()
+        subjects.iter().zip(digests).enumerate().map(decide).collect()
     }
 
-    fn target(&self, function: &PlannedFunction) -> PathBuf {
-        self.session.options.out_dir.join(zip_name(&function.spec.name))
+    fn target(&self, subject: &Subject<'_>) -> PathBuf {
+        self.session.options.out_dir.join(zip_name(subject.name))
     }
 
     fn pack(&self, job: &Job<'_>, task: &Task<'_>) -> Option<Result<Packed>> {
-        let Job::Pack(function, _) = job else { return None };
-        let name = &function.spec.name;
-        task.detail(name.clone());
+        let Job::Pack(subject, _) = job else { return None };
+        let name = subject.name;
+        task.detail(name.to_owned());
         let known = Known { entries: &self.entries, files: &self.earlier.files };
-        let packed = pack::pack_with(&function.tree, &self.target(function), task, Some(known));
-        Some(packed.map_err(|e| e.context(format!("function `{name}`"))))
+        let packed = pack::pack_with(subject.tree, &self.target(subject), task, Some(known));
+        let what = if subject.is_layer { "layer" } else { "function" };
+        Some(packed.map_err(|e| e.context(format!("{what} `{name}`"))))
     }
 
     fn outcomes(&self, jobs: Vec<Job<'_>>, mut made: Vec<Option<Packed>>) -> Result<Vec<Outcome>> {
         // Copies first, while what they are copies of is still where it was made.
         for (index, job) in jobs.iter().enumerate() {
-            if let Job::Copy(first, function, _) = job
+            if let Job::Copy(first, subject, _) = job
                 && let Some(original) = &made[*first]
             {
-                made[index] = Some(copy(original, &self.target(function))?);
+                made[index] = Some(copy(original, &self.target(subject))?);
             }
         }
         let outcome = |(job, packed): (Job<'_>, Option<Packed>)| match (job, packed) {
@@ -138,27 +201,21 @@ impl Packer<'_> {
     }
 
     /// What the rules say of finished zips; one that Lambda would refuse gets no name.
-    fn judge(&self, plan: &mut Plan, outcomes: Vec<Outcome>) -> Result<Vec<Outcome>> {
+    fn judge(&self, subjects: &[Subject<'_>], outcomes: Vec<Outcome>) -> (Vec<Outcome>, Vec<Finding>) {
         let mut found = Vec::new();
-        let judged = plan
-            .functions
-            .iter()
-            .zip(outcomes)
-            .map(|(function, outcome)| {
-                let Some(bytes) = outcome.artifact().map(|artifact| artifact.bytes) else { return outcome };
-                let name = &function.spec.name;
-                let findings: Vec<Finding> =
-                    check::check_zip_size(bytes).into_iter().map(|finding| finding.function(name)).collect();
-                let findings = self.project.checks.apply(findings);
-                let refused = findings.iter().any(|finding| finding.level == Level::Error);
-                found.extend(findings);
-                if refused { Outcome::Refused } else { outcome }
-            })
-            .collect();
-        plan.findings.extend(found);
-        // Once more through the same order, so that the place of a finding does not depend on the stage that made it.
-        plan.findings = Overrides::default().apply(std::mem::take(&mut plan.findings));
-        Ok(judged)
+        let judge = |(subject, outcome): (&Subject<'_>, Outcome)| {
+            let Some(bytes) = outcome.artifact().map(|artifact| artifact.bytes) else { return outcome };
+            let findings = check::check_zip_size(bytes).into_iter().map(|finding| match subject.is_layer {
+                true => finding.layer(subject.name),
+                false => finding.function(subject.name),
+            });
+            let findings = self.project.checks.apply(findings.collect());
+            let refused = findings.iter().any(|finding| finding.level == Level::Error);
+            found.extend(findings);
+            if refused { Outcome::Refused } else { outcome }
+        };
+        let judged = subjects.iter().zip(outcomes).map(judge).collect();
+        (judged, found)
     }
 }
 
@@ -183,14 +240,10 @@ impl Outcome {
         }
     }
 
-    /// Gives the zip its final name, or takes that from an older one. Also what the next build may know of it.
-    pub(super) fn finish(
-        self,
-        function: &PlannedFunction,
-        out_dir: &Path,
-        earlier: &Earlier,
-    ) -> Result<Option<(Artifact, Option<Kept>)>> {
-        let path = out_dir.join(zip_name(&function.spec.name));
+    /// Gives the zip its final name, or takes that from an older one. Also the digest of what is in it, and the zip as it is
+    /// left, when the next build may know it.
+    fn settle(self, name: &str, out_dir: &Path, earlier: &Earlier) -> Result<Option<(Artifact, Option<Left>)>> {
+        let path = out_dir.join(zip_name(name));
         let (artifact, tree, as_planned) = match self {
             Self::Refused => {
                 let _ = fs::remove_file(path);
@@ -205,20 +258,34 @@ impl Outcome {
                 (artifact, tree, as_planned)
             }
         };
+        let left = Stat::of(&path).filter(|_| as_planned).map(|zip| Left { zip, tree });
+        Ok(Some((artifact, left)))
+    }
+
+    /// See [`Outcome::settle`]; and what the next build may know of a function.
+    pub(super) fn finish(
+        self,
+        function: &PlannedFunction,
+        out_dir: &Path,
+        earlier: &Earlier,
+    ) -> Result<Option<(Artifact, Option<Kept>)>> {
+        let Some((artifact, left)) = self.settle(&function.spec.name, out_dir, earlier)? else { return Ok(None) };
         if let Some(kept) = &function.kept {
             return Ok(Some((artifact, Some((**kept).clone()))));
         }
-        let kept = Stat::of(&path).filter(|_| as_planned).map(|zip| {
+        let kept = left.map(|left| {
             let mut kept = Kept {
                 own: function.trace.own.clone(),
                 read: Vec::new(),
                 facts: Vec::new(),
                 asked_at: None,
                 is_traced: false,
-                tree,
-                zip,
+                tree: left.tree,
+                zip: left.zip,
                 artifact: artifact.clone(),
-                packages: function.packages.iter().map(|p| (p.name.clone(), p.version.clone(), p.bytes)).collect(),
+                packages: function.packages.iter().map(kept_package).collect(),
+                layers: function.layers.clone(),
+                layers_bytes: function.layers_bytes,
                 notes: function.notes.clone(),
                 resolved_by: function.resolved_by.clone(),
                 findings: function.trace.findings.clone(),
@@ -227,5 +294,49 @@ impl Outcome {
             kept
         });
         Ok(Some((artifact, kept)))
+    }
+
+    /// The same of a layer.
+    pub(super) fn finish_layer(
+        self,
+        layer: &PlannedLayer,
+        out_dir: &Path,
+        earlier: &Earlier,
+    ) -> Result<Option<(Artifact, Option<KeptLayer>)>> {
+        let Some((artifact, left)) = self.settle(&layer.name, out_dir, earlier)? else { return Ok(None) };
+        if let Some(kept) = &layer.kept {
+            return Ok(Some((artifact, Some((**kept).clone()))));
+        }
+        let kept =
+            left.map(|left| KeptLayer { tree: left.tree, zip: Some((left.zip, artifact.clone())), ..keep(layer) });
+        Ok(Some((artifact, kept)))
+    }
+}
+
+/// A zip as it was left.
+struct Left {
+    zip: Stat,
+    tree: Option<String>,
+}
+
+fn kept_package(package: &super::PlannedPackage) -> KeptPackage {
+    let super::PlannedPackage { name, version, bytes, layer } = package.clone();
+    KeptPackage { name, version, bytes, layer }
+}
+
+/// What the next build may know of a layer, its zip apart.
+pub(super) fn keep(layer: &PlannedLayer) -> KeptLayer {
+    KeptLayer {
+        arn: layer.arn.clone(),
+        is_own: layer.is_own,
+        runtimes: layer.runtimes.clone(),
+        architectures: layer.architectures.clone(),
+        packages: layer.packages.iter().map(kept_package).collect(),
+        users: layer.users.clone(),
+        unzipped_bytes: layer.unzipped_bytes,
+        content: layer.content.clone(),
+        tree: None,
+        zip: None,
+        findings: layer.findings.clone(),
     }
 }

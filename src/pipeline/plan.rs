@@ -1,29 +1,34 @@
 //! Decides what is packed: runtimes, handlers, packages, trees, findings.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::layers::{self, Layers, Mount, Placement, PlannedLayer};
 use super::own::OwnFiles;
+use super::parts::Parts;
 use super::{Earlier, Failures, Session, Timings, timed};
 use crate::check::{self, Subject};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Level, Rule};
-use crate::fresh::{Inputs, Kept};
+use crate::fresh::{Inputs, Kept, KeptPackage, Key};
 use crate::lambda::{Family, Runtime};
-use crate::project::{self, FunctionSpec, Project};
+use crate::project::{self, FunctionSpec, LayerChoice, LayerSource, Project};
 use crate::report::{Task, Unit};
-use crate::resolve::{self, Application, Context, Request, Resolution, Resolver};
+use crate::resolve::{self, Application, Context, Package, Request, Resolution, Resolver};
 use crate::store::{Fetcher, Method, Store};
 use crate::tree::walk::{self, Decision, Walked};
-use crate::tree::{Assembly, Entry, Source, Tree};
+use crate::tree::{Entry, Source, Tree};
 
 /// What would be packed.
 #[derive(Debug)]
 pub struct Plan {
     /// Functions in the order of their names.
     pub functions: Vec<PlannedFunction>,
+    /// Layers: the project's own in the order of their names, then those that packages were split into.
+    pub layers: Vec<PlannedLayer>,
     /// What the rules found, at the levels that the config wants.
     pub findings: Vec<Finding>,
     /// How long it took.
@@ -34,6 +39,11 @@ impl Plan {
     /// Whether Lambda would refuse this function.
     pub fn is_refused(&self, function: &str) -> bool {
         self.findings.iter().any(|f| f.level == Level::Error && f.function.as_deref() == Some(function))
+    }
+
+    /// Whether Lambda would refuse this layer.
+    pub fn is_layer_refused(&self, layer: &str) -> bool {
+        self.findings.iter().any(|f| f.level == Level::Error && f.layer.as_deref() == Some(layer))
     }
 }
 
@@ -50,8 +60,12 @@ pub struct PlannedFunction {
     pub kept: Option<Box<Kept>>,
     /// What the answers depended on, for the next build.
     pub(super) trace: Trace,
-    /// Packages in it.
+    /// Its packages, those in layers among them.
     pub packages: Vec<PlannedPackage>,
+    /// Names of its layers, in the order in which Lambda unpacks them.
+    pub layers: Vec<String>,
+    /// Unpacked bytes of these.
+    pub layers_bytes: u64,
     /// What was decided about each path of the function's folder.
     pub decisions: Vec<Decision>,
     /// What a person should know.
@@ -101,6 +115,20 @@ pub struct PlannedPackage {
     pub version: String,
     /// Its unpacked bytes.
     pub bytes: u64,
+    /// The layer that it is in; nothing when it is in the zip itself.
+    pub layer: Option<String>,
+}
+
+impl PlannedPackage {
+    pub(super) fn of(package: &Package) -> Self {
+        let (name, version) = (package.name.clone(), package.version.clone());
+        Self { name, version, bytes: package.tree.bytes(), layer: None }
+    }
+
+    pub(super) fn of_kept(kept: &KeptPackage) -> Self {
+        let KeptPackage { name, version, bytes, layer } = kept.clone();
+        Self { name, version, bytes, layer }
+    }
 }
 
 /// Decides everything, packs nothing.
@@ -118,43 +146,188 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
     let mut timings = Timings::default();
     let mut findings = Vec::new();
     let skip = skipped_folders(session);
+    let scene = Scene { project, skip: &skip, session };
+    let nothing = Earlier::nothing();
 
-    let mut drafts: Vec<Draft<'_>> =
-        project.functions.iter().map(|spec| Draft::new(spec, session, &mut findings)).collect();
+    let mut drafts = Draft::all(project, session, &mut findings);
     let resolvers = resolve::resolvers();
     if let Some(earlier) = earlier {
         timed(&mut timings.check, || {
             let facts = resolvers.iter().map(|resolver| resolver.facts()).collect::<Vec<_>>();
-            drafts.par_iter_mut().for_each(|draft| draft.compare(earlier, &resolvers, &facts, project, &skip, session));
+            drafts.par_iter_mut().for_each(|draft| draft.compare(earlier, &resolvers, &facts, scene));
         });
     }
+    let earlier = earlier.unwrap_or(&nothing);
+    let standing = stand_together(&mut drafts, scene, earlier);
     timed(&mut timings.resolve, || resolve_all(&mut drafts, &resolvers, project, &skip, session))?;
-    let functions = timed(&mut timings.check, || {
-        let task = Task::begin(session.reporter, "Checking", Some(drafts.len() as u64), Unit::Items);
-        let mut functions = Vec::new();
-        let mut failures = Vec::new();
-        let finished: Vec<_> = drafts
-            .into_par_iter()
-            .map(|draft| {
-                let finished = draft.finish(project, &skip, session);
-                task.advance(1);
-                finished
-            })
-            .collect();
-        for one in finished {
-            match one {
-                Ok(function) => {
-                    findings.extend(function.trace.findings.iter().cloned());
-                    functions.push(function);
-                }
-                Err(error) => failures.push(error),
-            }
-        }
-        if failures.is_empty() { Ok(functions) } else { Err(Failures(failures)) }
+    let settled =
+        timed(&mut timings.check, || collect(drafts.into_par_iter().map(|draft| draft.settle(scene)).collect()))?;
+    let (finished, parts) = sorted(settled);
+    let mut layers = timed(&mut timings.split, || match standing {
+        Some(kept) => Ok(kept),
+        None => split_all(&parts, project, session, earlier),
     })?;
-    timings.total = start.elapsed();
+    // Where layers stand, only functions without layers are left.
+    layers.of.resize(parts.iter().filter(|(role, _)| role.is_function()).count(), Placement::default());
+    let mut functions = timed(&mut timings.check, || {
+        let task = Task::begin(session.reporter, "Checking", Some(parts.len() as u64), Unit::Items);
+        let mounts = layers.mounts();
+        let functions = parts.into_iter().filter(|(role, _)| role.is_packed()).map(|(_, parts)| parts);
+        let placed: Vec<_> = functions.zip(&layers.of).collect();
+        let finish = |(parts, placement): (Parts<'_>, &Placement)| {
+            task.advance(1);
+            finish(parts, placement, &layers, &mounts, session)
+        };
+        placed.into_par_iter().map(finish).collect::<Vec<_>>()
+    });
+    functions.extend(finished);
+    functions.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+    findings.extend(functions.iter().flat_map(|function| function.trace.findings.iter().cloned()));
+    let layers = needed(layers, project);
+    findings
+        .extend(layers.iter().flat_map(|layer| layer.findings.iter().cloned().map(|f| f.layer(layer.name.as_str()))));
     let findings = findings.into_iter().map(|finding| portable(finding, &project.root)).collect();
-    Ok(Plan { functions, findings: project.checks.apply(findings), timings })
+    let findings = project.checks.apply(findings);
+    timings.total = start.elapsed();
+    Ok(Plan { functions, layers, findings, timings })
+}
+
+/// What a run works on.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    project: &'a Project,
+    skip: &'a [PathBuf],
+    session: Session<'a>,
+}
+
+/// All that went well, or all that did not.
+fn collect<T>(results: Vec<Result<T>>) -> Result<Vec<T>, Failures> {
+    let (mut done, mut failures) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(one) => done.push(one),
+            Err(error) => failures.push(error),
+        }
+    }
+    if failures.is_empty() { Ok(done) } else { Err(Failures(failures)) }
+}
+
+/// Functions that need no more, and the parts of the others: functions and neighbours first.
+fn sorted<'a>(settled: Vec<(Role, Settled<'a>)>) -> (Vec<PlannedFunction>, Vec<(Role, Parts<'a>)>) {
+    let (mut finished, mut parts) = (Vec::new(), Vec::new());
+    for (role, settled) in settled {
+        match settled {
+            Settled::Finished(function) if role == Role::Function => finished.push(*function),
+            Settled::Finished(_) => {}
+            Settled::Parts(part) => parts.push((role, *part)),
+        }
+    }
+    parts.sort_by_key(|(role, _)| *role);
+    (finished, parts)
+}
+
+fn split_all(
+    parts: &[(Role, Parts<'_>)],
+    project: &Project,
+    session: Session<'_>,
+    earlier: &Earlier,
+) -> Result<Layers, Failures> {
+    let mut own = Vec::new();
+    for (index, spec) in project.layers.iter().enumerate() {
+        let of = |wanted: Role| parts.iter().filter(move |(role, _)| *role == wanted).map(|(_, parts)| parts);
+        let resolved: Vec<&Parts<'_>> = of(Role::Resolved(index)).collect();
+        own.push(layers::own_layer(spec, of(Role::Folder(index)).next(), &resolved, earlier)?);
+    }
+    let functions: Vec<&Parts<'_>> =
+        parts.iter().filter(|(role, _)| role.is_function()).map(|(_, parts)| parts).collect();
+    Ok(layers::decide(&functions, own, project, &session.options.layer_prefix, earlier)?)
+}
+
+/// Layers that are packed: those of the selected functions, and those of the project's own that no function has.
+fn needed(layers: Layers, project: &Project) -> Vec<PlannedLayer> {
+    let is_selected = |name: &String| project.functions.iter().any(|function| function.name == *name);
+    let is_needed = |layer: &PlannedLayer| layer.users.is_empty() || layer.users.iter().any(is_selected);
+    layers.planned.into_iter().filter(is_needed).collect()
+}
+
+/// Functions whose layers depend on each other stand together, or not at all. Their layers, when they stand.
+fn stand_together(drafts: &mut [Draft<'_>], scene: Scene<'_>, earlier: &Earlier) -> Option<Layers> {
+    let set = layered_set(scene.project, scene.session);
+    let is_layered = |draft: &&Draft<'_>| draft.role != Role::Function || draft.spec.layers != LayerChoice::default();
+    if drafts.iter().all(|draft| !is_layered(&draft)) {
+        return None;
+    }
+    let stands = drafts.iter().filter(is_layered).all(|draft| draft.role == Role::Function && draft.kept.is_some())
+        && earlier.state.stands_as(&set, &scene.session.options.out_dir);
+    if !stands {
+        drafts.iter_mut().filter(|draft| is_layered(&&**draft)).for_each(|draft| draft.kept = None);
+        return None;
+    }
+    let planned = earlier.state.layers().map(|(name, kept)| PlannedLayer::of_kept(name, kept)).collect();
+    Some(Layers { planned, of: Vec::new() })
+}
+
+/// What decides which function gets which layer, beside the functions themselves.
+pub(super) fn layered_set(project: &Project, session: Session<'_>) -> String {
+    let mut key = Key::new();
+    key.add(&session.options.layer_prefix).add(project.layer_threshold.to_le_bytes());
+    for function in project.functions.iter().filter(|f| f.layers != LayerChoice::default()) {
+        key.add(&function.name);
+    }
+    for layer in &project.layers {
+        key.add(format!("{layer:?}"));
+    }
+    key.finish()
+}
+
+/// What is packed of a function, and what the rules find.
+fn finish(
+    parts: Parts<'_>,
+    placement: &Placement,
+    layers: &Layers,
+    mounts: &HashMap<Vec<usize>, Mount>,
+    session: Session<'_>,
+) -> PlannedFunction {
+    let empty = Mount::default();
+    let mount = mounts.get(&placement.layers).unwrap_or(&empty);
+    let spec = parts.spec;
+    let (tree, met) = parts.tree(|package| placement.places.get(package).copied().flatten().is_none());
+    let attached: Vec<&PlannedLayer> = placement.layers.iter().map(|at| &layers.planned[*at]).collect();
+    let subject = Subject {
+        runtime: parts.runtime,
+        architecture: spec.architecture,
+        handler: parts.handler.as_deref(),
+        tree: &tree,
+        packages: &parts.resolution.packages,
+        environment: &spec.environment,
+        today: session.options.today,
+        layers: &attached.iter().map(|layer| layer.as_attached()).collect::<Vec<_>>(),
+        opt: &mount.tree,
+        opt_bytes: mount.bytes,
+        opt_is_known: mount.is_known,
+    };
+    let mut found = check::check(&subject);
+    found.extend(placement.stays.map(check::packages_stay));
+    let found = [&parts.walked.findings, &met, &mount.findings, &parts.resolution.findings, &found];
+    let findings = found.into_iter().flatten().map(|finding| finding.clone().function(&spec.name)).collect();
+    let place = |index: usize| placement.places.get(index).copied().flatten();
+    let packages = parts.resolution.packages.iter().enumerate().map(|(index, package)| PlannedPackage {
+        layer: place(index).map(|at| layers.planned[at].name.clone()),
+        ..PlannedPackage::of(package)
+    });
+    PlannedFunction {
+        spec: spec.clone(),
+        packages: packages.collect(),
+        layers: attached.iter().map(|layer| layer.name.clone()).collect(),
+        layers_bytes: mount.bytes,
+        tree,
+        kept: None,
+        trace: Trace { own: parts.own.clone(), inputs: parts.inputs(), findings },
+        decisions: parts.walked.decisions,
+        notes: parts.resolution.notes,
+        resolved_by: parts.resolution.resolved_by,
+        handler: parts.handler,
+    }
 }
 
 /// Folders that are never part of a package.
@@ -214,8 +387,39 @@ fn from_folder(text: &str, folder: &str) -> String {
     out
 }
 
+/// Why something is resolved. The order is that in which parts are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    /// A function to be packed.
+    Function,
+    /// A function that only decides with the others what is shared.
+    Neighbour,
+    /// The folder of a layer, by its index.
+    Folder(usize),
+    /// What is resolved for a layer.
+    Resolved(usize),
+}
+
+impl Role {
+    fn is_function(self) -> bool {
+        matches!(self, Self::Function | Self::Neighbour)
+    }
+
+    fn is_packed(self) -> bool {
+        self == Self::Function
+    }
+}
+
+/// A draft after resolving.
+enum Settled<'a> {
+    /// An earlier zip stands, or the runtime is unknown.
+    Finished(Box<PlannedFunction>),
+    Parts(Box<Parts<'a>>),
+}
+
 /// A function on its way through the stages.
 struct Draft<'a> {
+    role: Role,
     spec: &'a FunctionSpec,
     runtime: Option<&'static Runtime>,
     handler: Option<String>,
@@ -226,41 +430,58 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(spec: &'a FunctionSpec, session: Session<'_>, findings: &mut Vec<Finding>) -> Self {
+    /// Everything that has to be looked at.
+    fn all(project: &'a Project, session: Session<'_>, findings: &mut Vec<Finding>) -> Vec<Self> {
+        let mut drafts: Vec<Self> =
+            project.functions.iter().map(|spec| Self::new(Role::Function, spec, session, findings)).collect();
+        // What is wrong with neighbours is said when they are built.
+        let ignored = &mut Vec::new();
+        drafts.extend(project.neighbours.iter().map(|spec| Self::new(Role::Neighbour, spec, session, ignored)));
+        for (index, layer) in project.layers.iter().enumerate() {
+            if let LayerSource::Built { folder, resolved, .. } = &layer.source {
+                let mut found = Vec::new();
+                drafts.extend(
+                    folder.as_deref().into_iter().map(|spec| Self::new(Role::Folder(index), spec, session, &mut found)),
+                );
+                drafts.extend(resolved.iter().map(|spec| Self::new(Role::Resolved(index), spec, session, &mut found)));
+                findings.extend(
+                    found.into_iter().map(|finding| Finding { function: None, ..finding }.layer(layer.name.as_str())),
+                );
+            }
+        }
+        drafts
+    }
+
+    fn new(role: Role, spec: &'a FunctionSpec, session: Session<'_>, findings: &mut Vec<Finding>) -> Self {
         let (runtime, found) = check::check_runtime(&spec.runtime, spec.architecture, session.options.today);
         findings.extend(found.into_iter().map(|f| f.function(&spec.name)));
         let handler = match (&spec.handler, runtime) {
             (Some(handler), _) => Some(handler.clone()),
-            (None, Some(runtime)) => match find_handler(spec, runtime) {
+            (None, Some(runtime)) if role.is_packed() => match find_handler(spec, runtime) {
                 Ok(handler) => Some(handler),
                 Err(finding) => {
                     findings.push(finding.function(&spec.name));
                     None
                 }
             },
-            (None, None) => None,
+            (None, _) => None,
         };
-        Self { spec, runtime, handler, resolution: None, kept: None, own: None, facts: Vec::new() }
+        Self { role, spec, runtime, handler, resolution: None, kept: None, own: None, facts: Vec::new() }
     }
 
     /// Whether the zip of an earlier build is what this one would make.
-    fn compare(
-        &mut self,
-        earlier: &Earlier,
-        resolvers: &[Box<dyn Resolver>],
-        facts: &[Vec<String>],
-        project: &Project,
-        skip: &[PathBuf],
-        session: Session<'_>,
-    ) {
-        let Some(request) = self.request(project, skip) else { return };
+    fn compare(&mut self, earlier: &Earlier, resolvers: &[Box<dyn Resolver>], facts: &[Vec<String>], scene: Scene<'_>) {
+        if !self.role.is_packed() {
+            return;
+        }
+        let Some(request) = self.request(scene.project, scene.skip) else { return };
         let Some(index) = resolvers.iter().position(|r| r.claims(&request).is_some()) else { return };
         self.facts.clone_from(&facts[index]);
-        self.own =
-            OwnFiles::look(&request, self.handler.as_deref(), resolvers[index].as_ref(), session, &earlier.files);
+        let resolver = resolvers[index].as_ref();
+        self.own = OwnFiles::look(&request, self.handler.as_deref(), resolver, scene.session, &earlier.files);
         let Some(kept) = earlier.state.function(&self.spec.name) else { return };
         if kept.stands(self.own.as_ref().map(|own| own.digest.as_str()), &facts[index], &earlier.files)
-            && kept.zip_stands(&session.options.out_dir)
+            && kept.zip_stands(&scene.session.options.out_dir)
         {
             self.kept = Some(Box::new(kept.clone()));
         }
@@ -280,85 +501,56 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn finish(self, project: &Project, skip: &[PathBuf], session: Session<'_>) -> Result<PlannedFunction> {
-        let spec = self.spec;
+    fn settle(self, scene: Scene<'_>) -> Result<(Role, Settled<'a>)> {
+        let (role, spec) = (self.role, self.spec);
         if let Some(kept) = self.kept {
-            return Ok(PlannedFunction::of_kept(spec, self.handler, kept));
+            let function = PlannedFunction::of_kept(spec, self.handler, kept);
+            return Ok((role, Settled::Finished(Box::new(function))));
         }
-        let (Some(runtime), Some(mut resolution)) = (self.runtime, self.resolution) else {
-            return Ok(PlannedFunction {
-                spec: spec.clone(),
-                handler: self.handler,
-                tree: Tree::new(),
-                kept: None,
-                trace: Trace::default(),
-                packages: Vec::new(),
-                decisions: Vec::new(),
-                notes: Vec::new(),
-                resolved_by: String::new(),
-            });
+        let (Some(runtime), Some(resolution)) = (self.runtime, self.resolution) else {
+            let function = PlannedFunction::unresolved(spec, self.handler);
+            return Ok((role, Settled::Finished(Box::new(function))));
         };
-        let walked = walk_application(spec, &resolution.application, project, skip)
-            .map_err(|e| e.context(format!("function `{}`", spec.name)))?;
+        let walked = match role {
+            // Only what was resolved is wanted of it; of a Cargo package, also what `include` names.
+            Role::Resolved(_) if spec.cargo.is_none() => Walked::default(),
+            _ => walk_application(spec, &resolution.application, scene.project, scene.skip)
+                .map_err(|e| e.context(format!("function `{}`", spec.name)))?,
+        };
         let own = self.own.filter(|own| own.agree(&walked.tree, &resolution.application)).map(|own| own.digest);
-        let mut assembly = Assembly::default();
-        for package in &resolution.packages {
-            assembly.add(format!("{} {}", package.name, package.version), &package.tree);
-        }
-        assembly.add("the function's own files", &walked.tree);
-        assembly.add("what was built", &resolution.built);
-        let (tree, met) = assembly.finish();
-        let subject = Subject {
-            runtime,
-            handler: self.handler.as_deref(),
-            tree: &tree,
-            packages: &resolution.packages,
-            environment: &spec.environment,
-            today: session.options.today,
-        };
-        let found = [walked.findings, met, std::mem::take(&mut resolution.findings), check::check(&subject)];
-        let findings = found.into_iter().flatten().map(|f| f.function(&spec.name)).collect();
-        // Files of a linked package are not watched.
-        let is_local =
-            |tree: &Tree| tree.iter().any(|(_, entry)| matches!(entry, Entry::File { source: Source::Disk(_), .. }));
-        let inputs = resolution.inputs.filter(|_| !resolution.packages.iter().any(|p| is_local(&p.tree)));
-        let inputs = inputs.map(|inputs| Inputs { facts: self.facts, ..inputs });
-        let packages = resolution
-            .packages
-            .iter()
-            .map(|p| PlannedPackage { name: p.name.clone(), version: p.version.clone(), bytes: p.tree.bytes() })
-            .collect();
-        Ok(PlannedFunction {
-            spec: spec.clone(),
-            handler: self.handler,
-            tree,
-            kept: None,
-            trace: Trace { own, inputs, findings },
-            packages,
-            decisions: walked.decisions,
-            notes: resolution.notes,
-            resolved_by: resolution.resolved_by,
-        })
+        let (handler, facts) = (self.handler, self.facts);
+        Ok((role, Settled::Parts(Box::new(Parts { spec, runtime, handler, facts, own, walked, resolution }))))
     }
 }
 
 impl PlannedFunction {
-    fn of_kept(spec: &FunctionSpec, handler: Option<String>, kept: Box<Kept>) -> Self {
-        let package = |(name, version, bytes): &(String, String, u64)| PlannedPackage {
-            name: name.clone(),
-            version: version.clone(),
-            bytes: *bytes,
-        };
+    /// A function of which nothing is known but what the project says.
+    fn unresolved(spec: &FunctionSpec, handler: Option<String>) -> Self {
         Self {
             spec: spec.clone(),
             handler,
             tree: Tree::new(),
-            packages: kept.packages.iter().map(package).collect(),
+            kept: None,
+            trace: Trace::default(),
+            packages: Vec::new(),
+            layers: Vec::new(),
+            layers_bytes: 0,
             decisions: Vec::new(),
+            notes: Vec::new(),
+            resolved_by: String::new(),
+        }
+    }
+
+    fn of_kept(spec: &FunctionSpec, handler: Option<String>, kept: Box<Kept>) -> Self {
+        Self {
+            packages: kept.packages.iter().map(PlannedPackage::of_kept).collect(),
+            layers: kept.layers.clone(),
+            layers_bytes: kept.layers_bytes,
             notes: kept.notes.clone(),
             resolved_by: kept.resolved_by.clone(),
             trace: Trace { findings: kept.findings.clone(), ..Trace::default() },
             kept: Some(kept),
+            ..Self::unresolved(spec, handler)
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use super::{Built, Failures, Manifest, ManifestObject, Session, build};
+use super::{Built, Failures, Manifest, ManifestLayer, ManifestObject, Session, build};
 use crate::aws::Aws;
 use crate::error::Result;
 use crate::finding::{Finding, Level, Override, Overrides, Rule};
 use crate::project::Project;
+use crate::publish::layers::{Layer, Layers, Zip};
 use crate::publish::{self, Bucket, Options, Parcel, S3Mode, StorageMode, Stored};
 use crate::report::{self, EventSender, Task, Unit};
 
@@ -19,6 +20,10 @@ pub struct Sendings {
     pub bytes: u64,
     /// Zips that were there already.
     pub present: usize,
+    /// Layer versions that were published.
+    pub published: usize,
+    /// Layer versions that were there already.
+    pub known: usize,
 }
 
 /// Builds and publishes. When Lambda would refuse one function, or the bucket will not do, nothing is published: the
@@ -83,27 +88,69 @@ impl Sender<'_> {
     fn send(&self, built: &mut Built, bucket: Option<&Bucket<'_>>) -> Result<Sendings, Failures> {
         let start = Instant::now();
         let parcels = publish::chosen(self.parcels(&built.manifest), self.options)?;
-        let Some(name) = self.options.bucket.as_deref().filter(|_| !parcels.is_empty()) else {
-            return Ok(Sendings::default());
-        };
-        let (findings, stored) = match bucket {
-            Some(bucket) => self.send_into(bucket, &parcels)?,
-            None => {
-                let aws = connect(self.options, self.events, self.session)?;
-                self.send_into(&Bucket::open(&aws, name, self.options)?, &parcels)?
-            }
-        };
-        let sendings = place(&mut built.manifest, &parcels, &stored, name, self.options.storage);
-        built.plan.findings.extend(findings);
+        let mut sendings = Sendings::default();
+        let name = self.options.bucket.as_deref().filter(|_| !parcels.is_empty());
+        let is_needed = bucket.is_none() && (name.is_some() || self.options.publish_layers);
+        let own = is_needed.then(|| connect(self.options, self.events, self.session)).transpose()?;
+        let Some(aws) = bucket.map(Bucket::aws).or(own.as_ref()) else { return Ok(sendings) };
+        if let Some(name) = name {
+            let (findings, stored) = match bucket {
+                Some(bucket) => self.send_into(bucket, &parcels)?,
+                None => self.send_into(&Bucket::open(aws, name, self.options)?, &parcels)?,
+            };
+            sendings = place(&mut built.manifest, &parcels, &stored, name, self.options.storage);
+            built.plan.findings.extend(findings);
+        }
+        if self.options.publish_layers && !has_error(built) {
+            self.publish_layers(&mut built.manifest, aws, &mut sendings)?;
+        }
         built.plan.timings.upload = start.elapsed();
         Ok(sendings)
     }
 
+    /// Publishes layers that are not there, and says in the manifest which version each one is.
+    fn publish_layers(&self, manifest: &mut Manifest, aws: &Aws, sendings: &mut Sendings) -> Result<(), Failures> {
+        let layers = Layers::new(aws);
+        let built = manifest.layers.iter_mut().filter(|layer| layer.arn.is_none() && layer.artifact.is_some());
+        let built: Vec<&mut ManifestLayer> = built.collect();
+        let task = Task::begin(self.session.reporter, "Publishing layers", Some(built.len() as u64), Unit::Items);
+        for layer in built {
+            task.detail(layer.name.clone());
+            let version =
+                layers.ensure(&self.as_published(layer)).map_err(|e| e.context(format!("layer `{}`", layer.name)))?;
+            if version.published {
+                sendings.published += 1;
+            } else {
+                sendings.known += 1;
+            }
+            layer.arn = Some(version.arn);
+            task.advance(1);
+        }
+        Ok(())
+    }
+
+    fn as_published<'l>(&self, layer: &'l ManifestLayer) -> Layer<'l> {
+        let path = || layer.artifact.as_ref().map(|artifact| self.session.options.out_dir.join(&artifact.path));
+        Layer {
+            name: &layer.name,
+            content: layer.content.as_deref().unwrap_or_default(),
+            runtimes: &layer.compatible_runtimes,
+            architectures: layer.compatible_architectures.iter().map(|architecture| architecture.as_str()).collect(),
+            zip: match &layer.s3 {
+                Some(s3) => Zip::S3 { bucket: &s3.bucket, key: &s3.key, version: s3.version.as_deref() },
+                None => Zip::Disk(path().unwrap_or_default()),
+            },
+        }
+    }
+
     fn parcels(&self, manifest: &Manifest) -> Vec<Parcel> {
-        let artifacts = manifest.functions.iter().filter_map(|f| Some((&f.name, f.artifact.as_ref()?)));
-        artifacts
-            .map(|(name, artifact)| Parcel {
+        let functions = manifest.functions.iter().filter_map(|f| Some((&f.name, f.artifact.as_ref()?, false)));
+        let layers = manifest.layers.iter().filter_map(|l| Some((&l.name, l.artifact.as_ref()?, true)));
+        functions
+            .chain(layers)
+            .map(|(name, artifact, is_layer)| Parcel {
                 name: name.clone(),
+                is_layer,
                 path: self.session.options.out_dir.join(&artifact.path),
                 bytes: artifact.bytes,
                 sha256: artifact.sha256.clone(),
@@ -137,13 +184,18 @@ fn place(manifest: &mut Manifest, parcels: &[Parcel], stored: &[Stored], bucket:
         } else {
             sendings.present += 1;
         }
-        if let Some(function) = manifest.functions.iter_mut().find(|f| f.name == parcel.name) {
-            function.s3 = Some(ManifestObject {
-                bucket: bucket.to_owned(),
-                key: stored.key.clone(),
-                version: stored.version.clone(),
-                storage_mode: (mode == StorageMode::Reference).then_some("REFERENCE"),
-            });
+        let object = ManifestObject {
+            bucket: bucket.to_owned(),
+            key: stored.key.clone(),
+            version: stored.version.clone(),
+            storage_mode: (mode == StorageMode::Reference).then_some("REFERENCE"),
+        };
+        if parcel.is_layer {
+            let layer = manifest.layers.iter_mut().find(|layer| layer.name == parcel.name);
+            layer.into_iter().for_each(|layer| layer.s3 = Some(object.clone()));
+        } else {
+            let function = manifest.functions.iter_mut().find(|function| function.name == parcel.name);
+            function.into_iter().for_each(|function| function.s3 = Some(object.clone()));
         }
     }
     sendings

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::layers::{self, WrittenLayer};
 use super::reader::{Document, Item, Located, Section, suggest};
 use crate::error::{Error, Position, Result};
 use crate::finding::{Level, Override, Overrides, Rule};
@@ -33,6 +34,10 @@ pub(crate) struct Config {
     pub(crate) checks_at: Option<Position>,
     /// The store that others share.
     pub(crate) store: Option<Place>,
+    /// Layers of the project's own.
+    pub(crate) layers: Vec<WrittenLayer>,
+    /// A smaller group of packages is not worth a layer, in bytes.
+    pub(crate) layer_threshold: Option<u64>,
 }
 
 /// A function as it is written.
@@ -56,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) exclude: Vec<String>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) bin: Option<Located<String>>,
+    /// Words and names as they are written.
+    pub(crate) layers: Option<Vec<Located<String>>>,
 }
 
 impl Settings {
@@ -71,6 +78,7 @@ impl Settings {
             exclude: defaults.exclude.iter().cloned().chain(self.exclude).collect(),
             environment,
             bin: self.bin,
+            layers: self.layers.or_else(|| defaults.layers.clone()),
         }
     }
 }
@@ -96,6 +104,8 @@ impl Config {
             checks: Overrides::default(),
             checks_at: None,
             store: None,
+            layers: Vec::new(),
+            layer_threshold: None,
         }
     }
 }
@@ -109,17 +119,18 @@ pub(crate) fn from_document(document: &Document) -> Result<Config> {
 /// Reads a table of that form. `defaults` are what it does not say itself.
 pub(crate) fn from_section(section: &Section<'_>, defaults: &Settings, scope: &Scope<'_>) -> Result<Config> {
     section.only(&["defaults", "functions", "layers", "checks", "store"])?;
-    if section.has("layers") {
-        let key = key_of(section, "layers");
-        return Err(not_built(&key, "`[layers]`")
-            .hint("share code by `include = [{ from = \"../common\", to = \"common\" }]` in each function meanwhile"));
-    }
+    let mut layer_threshold = None;
     let defaults = match section.section("defaults")? {
         Some(section) => {
-            section.only(SETTINGS)?;
+            section.only(&[SETTINGS, &["layer-threshold"]].concat())?;
+            layer_threshold = section.count("layer-threshold")?;
             settings(&section, scope)?.over(defaults)
         }
         None => defaults.clone(),
+    };
+    let layers = match section.section("layers")? {
+        Some(section) => layers::layers(&section, scope, &defaults)?,
+        None => Vec::new(),
     };
     let functions = match section.section("functions")? {
         Some(section) => Some(functions(&section, scope, &defaults)?),
@@ -135,6 +146,8 @@ pub(crate) fn from_section(section: &Section<'_>, defaults: &Settings, scope: &S
         checks,
         checks_at: checks_section.map(|s| s.at()),
         store,
+        layers,
+        layer_threshold,
     })
 }
 
@@ -182,8 +195,12 @@ fn functions(section: &Section<'_>, scope: &Scope<'_>, defaults: &Settings) -> R
 
 /// Whether Lambda takes this name for a function.
 pub(crate) fn is_name(text: &str) -> bool {
-    (1..=FUNCTION_NAME_LENGTH).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    is_name_of(text, FUNCTION_NAME_LENGTH)
+}
+
+/// Whether it has at most `length` of the characters that Lambda takes in names.
+pub(super) fn is_name_of(text: &str, length: usize) -> bool {
+    (1..=length).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 fn check_name(name: &Located<String>) -> Result<()> {
@@ -204,7 +221,7 @@ pub(crate) fn unique_names<'a>(names: impl Iterator<Item = &'a Located<String>>)
         if let Some(other) = seen.insert(variable.clone(), &name.value) {
             return Err(name
                 .error(format!(
-                    "functions `{other}` and `{}` collide: both are `{variable}_…` in what `publish` prints",
+                    "`{other}` and `{}` collide: both are `{variable}_…` in what `publish` prints",
                     name.value
                 ))
                 .hint("rename one of them"));
@@ -213,7 +230,7 @@ pub(crate) fn unique_names<'a>(names: impl Iterator<Item = &'a Located<String>>)
     Ok(())
 }
 
-fn below_root(path: &Located<String>, scope: &Scope<'_>, key: &str) -> Result<PathBuf> {
+pub(super) fn below_root(path: &Located<String>, scope: &Scope<'_>, key: &str) -> Result<PathBuf> {
     let full = fsio::normalize(scope.base, Path::new(&path.value));
     if full.starts_with(scope.root) {
         return Ok(full);
@@ -223,7 +240,7 @@ fn below_root(path: &Located<String>, scope: &Scope<'_>, key: &str) -> Result<Pa
         .hint("move the config up to a folder that holds both"))
 }
 
-fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Settings> {
+pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Settings> {
     unbuilt(section)?;
     let mut out = Settings {
         runtime: section.text("runtime")?.map(|text| text.value),
@@ -231,12 +248,11 @@ fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Settings> {
         architecture: section.text("architecture")?.map(|text| architecture(&text)).transpose()?,
         exclude: section.texts("exclude")?.into_iter().map(|text| text.value).collect(),
         bin: section.text("bin")?,
+        layers: section.text_or_texts("layers")?,
         ..Settings::default()
     };
     let home = section.text("path")?.map(|path| fsio::normalize(scope.base, Path::new(&path.value)));
-    for item in section.items("include")? {
-        out.include.push(include(&item, scope, home.as_deref())?);
-    }
+    out.include = includes(section, scope, home.as_deref())?;
     if let Some(variables) = section.section("environment")? {
         for key in variables.keys() {
             if let Some(value) = variables.text(&key.value)? {
@@ -249,13 +265,11 @@ fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Settings> {
 
 /// Refuses what the config's format has and this version does not build.
 fn unbuilt(section: &Section<'_>) -> Result<()> {
-    for (key, values, built) in
-        [("package", ["zip", "image"].as_slice(), "zip"), ("layers", &["none", "shared", "deps"], "none")]
-    {
-        let Some(value) = section.text(key)? else { continue };
+    let (key, values, built) = ("package", ["zip", "image"], "zip");
+    if let Some(value) = section.text(key)? {
         if !values.contains(&value.value.as_str()) {
             let error = value.error(format!("`{key}` cannot be `{}`", value.value));
-            return Err(suggest(error, &value.value, values, "values"));
+            return Err(suggest(error, &value.value, &values, "values"));
         }
         if value.value != built {
             return Err(
@@ -269,7 +283,7 @@ fn unbuilt(section: &Section<'_>) -> Result<()> {
     Ok(())
 }
 
-fn architecture(text: &Located<String>) -> Result<Architecture> {
+pub(super) fn architecture(text: &Located<String>) -> Result<Architecture> {
     Architecture::parse(&text.value).ok_or_else(|| {
         let error = text.error(format!("`architecture` cannot be `{}`", text.value));
         match text.value.as_str() {
@@ -278,6 +292,11 @@ fn architecture(text: &Located<String>) -> Result<Architecture> {
             other => suggest(error, other, &["x86_64", "arm64"], "values"),
         }
     })
+}
+
+/// What `include` names; `home` is the folder that has it.
+pub(super) fn includes(section: &Section<'_>, scope: &Scope<'_>, home: Option<&Path>) -> Result<Vec<Include>> {
+    section.items("include")?.iter().map(|item| include(item, scope, home)).collect()
 }
 
 /// What is brought in, relative to the config's folder. `../x`, which would leave the project from there, is taken from

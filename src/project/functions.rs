@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use super::cargo::Workspaces;
-use super::config::{self, Settings, Written};
+use super::config::{Settings, Written};
+use super::layers::{self, WrittenLayer};
 use super::reader::{Located, nearest};
 use super::sources::{Build, Candidate, Described};
-use super::{CONFIG_FILE, CargoBinary, FunctionSpec, Project, Selection, detect, versions};
+use super::{CONFIG_FILE, CargoBinary, FunctionSpec, LayerChoice, LayerSpec, Project, Selection, detect, versions};
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::lambda::Architecture;
+use crate::split::{self, Policy};
 
 /// Reads one project.
 pub(crate) struct Loader<'a> {
@@ -27,14 +29,33 @@ impl<'a> Loader<'a> {
     /// The project with the functions that are selected.
     pub(crate) fn load(mut self) -> Result<Project> {
         let described = self.describe()?;
-        config::unique_names(described.candidates.iter().map(|c| &c.written.name))?;
+        layers::unique_names(described.candidates.iter().map(|c| &c.written.name), &described.layers)?;
         let chosen = self.select(&described)?;
-        let mut functions = Vec::new();
-        for candidate in chosen {
-            functions.push(self.complete(candidate, &described.root)?);
+        let names: Vec<&str> = chosen.iter().map(|c| c.written.name.value.as_str()).collect();
+        let (mut functions, mut neighbours) = (Vec::new(), Vec::new());
+        let mut layers = Vec::new();
+        for layer in &described.layers {
+            layers.push(self.layer(layer, &described.root)?);
         }
+        for candidate in &described.candidates {
+            let is_chosen = names.contains(&candidate.written.name.value.as_str());
+            let choice = self.layer_choice(candidate, &described.layers, &mut layers)?;
+            // What others need decides what is shared.
+            if is_chosen || choice.policy != Policy::None {
+                let function = FunctionSpec { layers: choice, ..self.complete(candidate.clone(), &described.root)? };
+                if is_chosen { functions.push(function) } else { neighbours.push(function) }
+            }
+        }
+        if functions.iter().all(|function| function.layers.policy == Policy::None) {
+            neighbours.clear();
+        }
+        layers.sort_by(|a, b| a.name.cmp(&b.name));
         functions.sort_by(|a, b| a.name.cmp(&b.name));
+        neighbours.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Project {
+            layers,
+            neighbours,
+            layer_threshold: described.layer_threshold.unwrap_or(split::THRESHOLD),
             root: described.root,
             origin: described.origin.to_owned(),
             default_out_dir: described.out_beside.join("target").join("lambda-pack"),
@@ -42,6 +63,16 @@ impl<'a> Loader<'a> {
             checks: described.checks,
             store: described.store,
         })
+    }
+
+    fn layer_choice(
+        &self,
+        candidate: &Candidate,
+        known: &[WrittenLayer],
+        layers: &mut Vec<LayerSpec>,
+    ) -> Result<LayerChoice> {
+        let written = candidate.written.settings.layers.as_deref().unwrap_or_default();
+        layers::choice(written, self.selection.layers, known, layers)
     }
 
     fn select(&self, described: &Described) -> Result<Vec<Candidate>> {

@@ -11,6 +11,7 @@ mod detect;
 mod functions;
 mod handler;
 mod init;
+mod layers;
 mod reader;
 mod sources;
 mod spec;
@@ -20,13 +21,14 @@ use std::path::{Path, PathBuf};
 
 pub use handler::{MissingHandler, find_handler};
 pub use init::init_config;
-pub use spec::{CargoBinary, FunctionSpec, Project};
+pub use spec::{CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
 
 pub(crate) use cargo::cargo;
 
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::lambda::Architecture;
+use crate::split::Policy;
 
 /// The name of the config file.
 pub const CONFIG_FILE: &str = "lambda-pack.toml";
@@ -46,6 +48,8 @@ pub struct Selection {
     pub handler: Option<String>,
     /// The architecture instead of what is written.
     pub architecture: Option<Architecture>,
+    /// What goes into layers, instead of what is written. Layers that functions name stay theirs.
+    pub layers: Option<Policy>,
 }
 
 /// Reads the project.

@@ -30,6 +30,8 @@ enum Value {
     Text(String),
     Array(Vec<Node>),
     Table(Table),
+    /// A whole number; nothing when it is none that counts something.
+    Number(Option<u64>),
     /// What no setting of ours is: only its name is needed, for the message.
     Other(&'static str),
 }
@@ -127,7 +129,7 @@ fn convert(node: &Spanned<DeValue<'_>>) -> Node {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Array(items) => Value::Array(items.iter().map(convert).collect()),
         DeValue::Table(table) => Value::Table(convert_table(start, table)),
-        DeValue::Integer(_) => Value::Other("an integer"),
+        DeValue::Integer(integer) => Value::Number(u64::from_str_radix(integer.as_str(), integer.radix()).ok()),
         DeValue::Float(_) => Value::Other("a float"),
         DeValue::Boolean(_) => Value::Other("a boolean"),
         DeValue::Datetime(_) => Value::Other("a date"),
@@ -151,6 +153,7 @@ impl Node {
             Value::Text(_) => "a string",
             Value::Array(_) => "an array",
             Value::Table(_) => "a table",
+            Value::Number(_) => "an integer",
             Value::Other(kind) => kind,
         }
     }
@@ -211,6 +214,27 @@ impl<'a> Section<'a> {
         match &field.node.value {
             Value::Text(text) => Ok(Some(self.document.located(field.node.start, text.clone()))),
             _ => self.wrong_type(key, &field.node, "a string"),
+        }
+    }
+
+    /// The number of something under `key`.
+    pub(crate) fn count(&self, key: &str) -> Result<Option<u64>> {
+        let Some(field) = self.field(key) else { return Ok(None) };
+        match &field.node.value {
+            Value::Number(Some(number)) => Ok(Some(*number)),
+            Value::Number(None) => {
+                Err(self.document.error(field.node.start, format!("`{key}` must be a number of bytes, from 0 on")))
+            }
+            _ => self.wrong_type(key, &field.node, "an integer"),
+        }
+    }
+
+    /// The string, or the strings of an array, under `key`. Nothing when it is absent.
+    pub(crate) fn text_or_texts(&self, key: &str) -> Result<Option<Vec<Located<String>>>> {
+        match self.field(key).map(|field| &field.node.value) {
+            None => Ok(None),
+            Some(Value::Text(_)) => Ok(Some(self.text(key)?.into_iter().collect())),
+            Some(_) => self.texts(key).map(Some),
         }
     }
 

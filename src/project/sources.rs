@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::cargo::{Member, Workspace};
 use super::config::{self, Config, Scope, Settings, Written};
 use super::functions::{Loader, is_provided, real};
+use super::layers::WrittenLayer;
 use super::reader::{Document, Located, Section};
 use super::{CONFIG_FILE, CargoBinary, detect};
 use crate::error::{Error, Position, Result};
@@ -43,6 +44,8 @@ pub(super) struct Described {
     pub(super) candidates: Vec<Candidate>,
     pub(super) checks: Overrides,
     pub(super) store: Option<Place>,
+    pub(super) layers: Vec<WrittenLayer>,
+    pub(super) layer_threshold: Option<u64>,
 }
 
 impl Loader<'_> {
@@ -74,6 +77,8 @@ impl Loader<'_> {
             let mut described = self.by_detection(&config.defaults, Some(&config.root))?;
             described.checks = config.checks;
             described.store = config.store;
+            described.layers = config.layers;
+            described.layer_threshold = config.layer_threshold;
             described.origin = CONFIG_FILE;
             return Ok(described);
         };
@@ -84,6 +89,8 @@ impl Loader<'_> {
             candidates: functions.into_iter().map(candidate).collect(),
             checks: config.checks,
             store: config.store,
+            layers: config.layers,
+            layer_threshold: config.layer_threshold,
             root: config.root,
         })
     }
@@ -117,7 +124,14 @@ impl Loader<'_> {
         let elsewhere = |c: &Candidate| c.detected && !real(&c.written.path.value).starts_with(&here);
         if candidates.is_empty() || here != real(&workspace.root) && candidates.iter().all(elsewhere) {
             let described = self.by_detection(&whole.defaults, Some(&workspace.root))?;
-            return Ok(Some(Described { checks: whole.checks, store: whole.store, origin: "Cargo.toml", ..described }));
+            return Ok(Some(Described {
+                checks: whole.checks,
+                store: whole.store,
+                layers: whole.layers,
+                layer_threshold: whole.layer_threshold,
+                origin: "Cargo.toml",
+                ..described
+            }));
         }
         Ok(Some(Described {
             root: workspace.root.clone(),
@@ -127,6 +141,8 @@ impl Loader<'_> {
             candidates,
             checks: whole.checks,
             store: whole.store,
+            layers: whole.layers,
+            layer_threshold: whole.layer_threshold,
         }))
     }
 
@@ -195,6 +211,8 @@ impl Loader<'_> {
             candidates,
             checks: Overrides::default(),
             store: None,
+            layers: Vec::new(),
+            layer_threshold: None,
         })
     }
 
@@ -235,6 +253,7 @@ fn member_functions(
         }
         whole.checks.0.extend(config.checks.0);
     }
+    whole.layers.extend(config.layers);
     Ok(match config.functions {
         Some(functions) => functions.into_iter().map(candidate).collect(),
         None if listed => Vec::new(),

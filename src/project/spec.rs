@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::error::Position;
 use crate::finding::Overrides;
 use crate::lambda::Architecture;
+use crate::split::Policy;
 use crate::store::Place;
 use crate::tree::walk::Include;
 
@@ -27,6 +28,57 @@ pub struct Project {
     pub checks: Overrides,
     /// The store that others share.
     pub store: Option<Place>,
+    /// Layers of the project's own, in the order of their names.
+    pub layers: Vec<LayerSpec>,
+    /// Functions that were not selected, but decide with the others what is shared in layers.
+    pub neighbours: Vec<FunctionSpec>,
+    /// A smaller group of packages is not worth a layer, in bytes unpacked.
+    pub layer_threshold: u64,
+}
+
+/// A layer that the config names.
+#[derive(Debug, Clone)]
+pub struct LayerSpec {
+    /// Its name, or its ARN when it is one that exists and has no other name here.
+    pub name: String,
+    /// What it is.
+    pub source: LayerSource,
+    /// Runtimes that it is for; empty when that is not said.
+    pub runtimes: Vec<String>,
+    /// Processors that it is for; empty when that is not said.
+    pub architectures: Vec<Architecture>,
+    /// Where the config defines it.
+    pub defined_at: Option<Position>,
+}
+
+/// What a layer is made of.
+#[derive(Debug, Clone)]
+pub enum LayerSource {
+    /// It exists, as this version.
+    Existing {
+        /// `arn:aws:lambda:REGION:ACCOUNT:layer:NAME:VERSION`.
+        arn: String,
+        /// Its unpacked bytes, when the config says it.
+        unzipped_bytes: Option<u64>,
+    },
+    /// It is built, once for each runtime and processor: all must give the same.
+    Built {
+        /// The folder whose files are in it, as a function that needs no packages.
+        folder: Option<Box<FunctionSpec>>,
+        /// What is resolved for it.
+        resolved: Vec<FunctionSpec>,
+        /// Where in the layer the folder's files go, or the binary of a Cargo package.
+        to: Option<String>,
+    },
+}
+
+/// Which layers a function gets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LayerChoice {
+    /// What of its packages leaves the zip.
+    pub policy: Policy,
+    /// Names of [`Project::layers`], in order.
+    pub attached: Vec<String>,
 }
 
 /// One function.
@@ -50,6 +102,8 @@ pub struct FunctionSpec {
     pub environment: BTreeMap<String, String>,
     /// The binary, for a function that Cargo builds.
     pub cargo: Option<CargoBinary>,
+    /// Its layers.
+    pub layers: LayerChoice,
     /// Where the config defines it.
     pub defined_at: Option<Position>,
 }
@@ -82,6 +136,7 @@ impl FunctionSpec {
             exclude: Vec::new(),
             environment: BTreeMap::new(),
             cargo: None,
+            layers: LayerChoice::default(),
             defined_at: None,
         }
     }

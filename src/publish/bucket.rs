@@ -109,8 +109,8 @@ impl<'a> Bucket<'a> {
         Ok(bucket)
     }
 
-    /// The way to it.
-    pub(super) fn aws(&self) -> &Aws {
+    /// The way to AWS that it was opened by.
+    pub fn aws(&self) -> &Aws {
         self.aws
     }
 
@@ -375,6 +375,7 @@ mod tests {
     #[test]
     fn the_service_checksum_counts_more_than_what_metadata_says() {
         let parcel = Parcel {
+            is_layer: false,
             name: "a".into(),
             path: "a.zip".into(),
             bytes: 3,

@@ -5,6 +5,7 @@
 //! [`options`]. What is there already is not sent again, so every step may be repeated, by anybody, at any time.
 
 mod bucket;
+pub mod layers;
 mod options;
 mod upload;
 
@@ -26,8 +27,10 @@ const AT_ONCE: usize = 8;
 /// A zip that is to be in S3.
 #[derive(Debug, Clone)]
 pub struct Parcel {
-    /// The function.
+    /// The function, or the layer.
     pub name: String,
+    /// Whether it is a layer.
+    pub is_layer: bool,
     /// The zip on disk.
     pub path: PathBuf,
     /// Its length.
@@ -135,7 +138,8 @@ pub fn send_all(
                 }
                 let result = upload::upload(bucket, parcel, options, bucket.aws().events(), task.id()).await;
                 failed.set(failed.get() || result.is_err());
-                (index, Some(result.map_err(|e| e.context(format!("function `{}`", parcel.name)))))
+                let what = if parcel.is_layer { "layer" } else { "function" };
+                (index, Some(result.map_err(|e| e.context(format!("{what} `{}`", parcel.name)))))
             })
             .buffer_unordered(AT_ONCE)
             .collect::<Vec<_>>(),

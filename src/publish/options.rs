@@ -57,6 +57,8 @@ pub struct Options {
     pub expected_owner: Option<String>,
     /// Tags of new objects.
     pub tags: Vec<(String, String)>,
+    /// Whether layers become layer versions.
+    pub publish_layers: bool,
     /// Region and profile.
     pub aws: aws::Settings,
     /// How long nothing may move before an upload is begun anew.
@@ -66,7 +68,7 @@ pub struct Options {
 /// Longest key, in bytes. Source: "Naming Amazon S3 objects" in the Amazon S3 User Guide.
 const KEY_LENGTH: usize = 1_024;
 /// Room for `/NAME/SHA256.zip`.
-const KEY_TAIL: usize = 1 + crate::lambda::FUNCTION_NAME_LENGTH + 1 + 64 + 4;
+const KEY_TAIL: usize = 1 + crate::lambda::LAYER_NAME_LENGTH + 1 + 64 + 4;
 /// Most tags of an object. Source: "Categorizing your objects using tags" in the Amazon S3 User Guide.
 const MOST_TAGS: usize = 10;
 
@@ -80,11 +82,11 @@ impl Options {
         }
     }
 
-    /// The key of a function's zip.
-    pub fn key(&self, function: &str, sha256: &str) -> String {
+    /// The key of the zip of a function or layer.
+    pub fn key(&self, name: &str, sha256: &str) -> String {
         let name = match self.key {
-            KeyStyle::Content => format!("{function}/{sha256}.zip"),
-            KeyStyle::Name => format!("{function}.zip"),
+            KeyStyle::Content => format!("{name}/{sha256}.zip"),
+            KeyStyle::Name => format!("{name}.zip"),
         };
         if self.prefix.is_empty() { name } else { format!("{}/{name}", self.prefix) }
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::pack::zip::Method;
@@ -42,6 +43,8 @@ pub struct Archive {
     members: Vec<Member>,
     /// Written by this program: what is stored in it does not shrink when deflated.
     is_final: bool,
+    /// Digests of what is in it, once they are known.
+    pub(super) contents: OnceLock<Vec<String>>,
 }
 
 impl Member {
@@ -102,7 +105,7 @@ impl Archive {
         if let Some(twice) = members.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(bad(format!("`{}` is in it twice", twice[0].path)));
         }
-        Ok(Self { path: path.to_owned(), members, is_final })
+        Ok(Self { path: path.to_owned(), members, is_final, contents: OnceLock::new() })
     }
 
     /// Inflates every member and compares its CRC and length with the directory.
@@ -166,7 +169,7 @@ impl Archive {
     }
 
     /// A member's unpacked bytes as they are read.
-    fn reader(&self, index: usize) -> io::Result<Box<dyn Read>> {
+    pub(super) fn reader(&self, index: usize) -> io::Result<Box<dyn Read>> {
         let packed = BufReader::with_capacity(64 << 10, self.packed(index)?);
         Ok(match self.members[index].method {
             Method::Stored => Box::new(packed),

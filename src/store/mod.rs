@@ -7,6 +7,7 @@
 //!     tarball/<encoder>/<alg>-<hex>.zip  an npm tarball, written anew as a zip of ours
 //!     built/<encoder>/<alg>-<hex>.zip    a wheel that was built here, written anew
 //!     …/<alg>-<hex>.sha256     the digest of the file beside it; without it the file is not trusted
+//!     …/<alg>-<hex>.contents-1 digests of its members (see `contents`)
 //!   answers-v1/
 //!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer
 //!   entries-v1/                what was deflated once (see `entries`)
@@ -15,6 +16,7 @@
 //! fetch the same archive both succeed. An entry whose bytes do not have their digest is thrown away and fetched again.
 
 mod archive;
+mod contents;
 mod digest;
 mod entries;
 mod fetch;

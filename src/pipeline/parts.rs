@@ -1,0 +1,51 @@
+//! A function, or a part of a layer, between resolving and packing: its own files, what was built, and its packages.
+
+use crate::finding::Finding;
+use crate::fresh::Inputs;
+use crate::lambda::Runtime;
+use crate::project::FunctionSpec;
+use crate::resolve::{Package, Resolution};
+use crate::tree::walk::Walked;
+use crate::tree::{Assembly, Entry, Source, Tree};
+
+/// See the module.
+pub(super) struct Parts<'a> {
+    pub(super) spec: &'a FunctionSpec,
+    pub(super) runtime: &'static Runtime,
+    pub(super) handler: Option<String>,
+    /// Tools and settings of the machine that decided.
+    pub(super) facts: Vec<String>,
+    /// Digest of settings and own files, as they were before anything was read.
+    pub(super) own: Option<String>,
+    pub(super) walked: Walked,
+    pub(super) resolution: Resolution,
+}
+
+impl Parts<'_> {
+    /// Unpacked bytes of everything, wherever it ends up.
+    pub(super) fn bytes(&self) -> u64 {
+        let packages: u64 = self.resolution.packages.iter().map(|package| package.tree.bytes()).sum();
+        packages + self.walked.tree.bytes() + self.resolution.built.bytes()
+    }
+
+    /// One tree of the packages for which `stays` holds, the own files and what was built; and what is wrong where they meet.
+    pub(super) fn tree(&self, stays: impl Fn(usize) -> bool) -> (Tree, Vec<Finding>) {
+        let mut assembly = Assembly::default();
+        for (_, package) in self.resolution.packages.iter().enumerate().filter(|(index, _)| stays(*index)) {
+            assembly.add(format!("{} {}", package.name, package.version), &package.tree);
+        }
+        assembly.add("the function's own files", &self.walked.tree);
+        assembly.add("what was built", &self.resolution.built);
+        assembly.finish()
+    }
+
+    /// What the resolver has read, if that is all that decides.
+    pub(super) fn inputs(&self) -> Option<Inputs> {
+        // Files of a linked package are not watched.
+        let is_local = |package: &Package| {
+            package.tree.iter().any(|(_, entry)| matches!(entry, Entry::File { source: Source::Disk(_), .. }))
+        };
+        let inputs = self.resolution.inputs.clone().filter(|_| !self.resolution.packages.iter().any(is_local));
+        inputs.map(|inputs| Inputs { facts: self.facts.clone(), ..inputs })
+    }
+}

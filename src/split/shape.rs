@@ -1,0 +1,424 @@
+//! What of a function's packages may be moved to a layer, and what must stay side by side.
+//!
+//! Python looks for a module in `/var/task`, then in `/opt/python`, and takes the first folder with an `__init__.py`: what
+//! lies in the other is not seen. So packages that bring files into one such folder are moved together, and those that
+//! bring files into one of the function's own are not moved. Folders without it (namespace packages) may be split.
+//!
+//! Node.js looks in the `node_modules` of the folders above the file that asks, then along `NODE_PATH`, in which `/opt` is
+//! and `/var/task/node_modules` is not, and which ECMAScript modules do not use. So a package takes with it what it needs;
+//! what an ECMAScript module in the function needs stays; and packages inside of a package stay inside.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Consumer, Item};
+use crate::lambda::Family;
+use crate::resolve::Package;
+use crate::tree::{Entry, Source, Tree};
+
+/// A function's packages as they may be moved.
+#[derive(Debug, Default)]
+pub struct Shape {
+    /// What may be moved, as indices of packages.
+    pub movable: Vec<Vec<usize>>,
+    /// For each of `movable`, those that have to be moved for it to work, as indices of `movable`.
+    pub requires: Vec<Vec<usize>>,
+    /// For each of `movable`, what only one of a function's packages may claim.
+    pub claims: Vec<Vec<String>>,
+    /// What the function's own files and the packages that stay claim.
+    pub own_claims: Vec<String>,
+    /// Why packages stay that the policy would move, in words.
+    pub stays: Option<&'static str>,
+}
+
+/// The language whose functions share layers; nothing when packages are not looked for in layers, or are none.
+pub fn scope(family: Family) -> Option<&'static str> {
+    match family {
+        Family::Python { .. } => Some("python"),
+        Family::Node { .. } => Some("nodejs"),
+        Family::Java { .. } => Some("java"),
+        Family::Ruby { .. } => Some("ruby"),
+        Family::Dotnet | Family::Go | Family::Provided => None,
+    }
+}
+
+impl Shape {
+    /// Of packages beside a function's own files.
+    pub fn of(family: Family, packages: &[Package], own: &Tree) -> Self {
+        match family {
+            Family::Python { .. } => python(packages, own),
+            Family::Node { .. } => node(packages, own),
+            _ => Self::default(),
+        }
+    }
+
+    /// The same as a question to [`super::split`]. `ids` tell the packages' contents apart.
+    pub fn consumer(&self, base: Consumer, packages: &[Package], ids: &[String]) -> Consumer {
+        let item = |at: usize| Item {
+            id: self.movable[at].iter().map(|package| ids[*package].as_str()).collect::<Vec<_>>().join("+"),
+            bytes: self.movable[at].iter().map(|package| packages[*package].tree.bytes()).sum(),
+            claims: self.claims[at].clone(),
+            requires: self.requires[at].clone(),
+        };
+        Consumer { claims: self.own_claims.clone(), items: (0..self.movable.len()).map(item).collect(), ..base }
+    }
+}
+
+/// Whether something in it is read from this project's folders, where it is edited.
+fn is_local(tree: &Tree) -> bool {
+    tree.iter().any(|(_, entry)| matches!(entry, Entry::File { source: Source::Disk(_), .. }))
+}
+
+/// Sets that are joined.
+struct Sets(Vec<usize>);
+
+impl Sets {
+    fn root(&mut self, mut at: usize) -> usize {
+        while self.0[at] != at {
+            self.0[at] = self.0[self.0[at]];
+            at = self.0[at];
+        }
+        at
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.0[a.max(b)] = a.min(b);
+    }
+}
+
+/// The folders of a path, the outermost first.
+fn folders(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
+}
+
+/// What a Python tree means to its neighbours.
+#[derive(Default)]
+struct Modules<'t> {
+    /// Folders with an `__init__`.
+    regular: BTreeSet<&'t str>,
+    folders: BTreeSet<&'t str>,
+    /// The outermost regular folders, and files that are in none.
+    claims: BTreeSet<&'t str>,
+}
+
+impl<'t> Modules<'t> {
+    fn of(tree: &'t Tree) -> Self {
+        let mut out = Self::default();
+        for (path, _) in tree.iter() {
+            let path = path.as_str();
+            if let Some((folder, file)) = path.rsplit_once('/')
+                && file.starts_with("__init__.")
+            {
+                out.regular.insert(folder);
+            }
+            out.folders.extend(folders(path));
+        }
+        for (path, _) in tree.iter() {
+            let path = path.as_str();
+            let outermost = folders(path).find(|folder| out.regular.contains(folder));
+            // Of what pip notes of a package, its name says enough.
+            let is_note = folders(path).next().is_some_and(|first| first.ends_with(".dist-info"));
+            if !is_note {
+                out.claims.insert(outermost.unwrap_or(path));
+            }
+        }
+        out
+    }
+}
+
+fn python(packages: &[Package], own: &Tree) -> Shape {
+    let modules: Vec<Modules<'_>> = packages.iter().map(|package| Modules::of(&package.tree)).collect();
+    let mine = Modules::of(own);
+    let mut sets = Sets((0..packages.len()).collect());
+    // Folders that somebody has made a package, and who.
+    let mut regular: HashMap<&str, usize> = HashMap::new();
+    for (index, modules) in modules.iter().enumerate() {
+        for folder in &modules.regular {
+            let first = *regular.entry(folder).or_insert(index);
+            sets.join(first, index);
+        }
+    }
+    let mut claimed: HashMap<&str, usize> = HashMap::new();
+    let mut stays: Vec<bool> = packages.iter().map(|package| is_local(&package.tree)).collect();
+    for (index, modules) in modules.iter().enumerate() {
+        for folder in &modules.folders {
+            if let Some(first) = regular.get(folder) {
+                sets.join(*first, index);
+            }
+            stays[index] |=
+                mine.regular.contains(folder) || modules.regular.contains(folder) && mine.folders.contains(folder);
+        }
+        for claim in &modules.claims {
+            let first = *claimed.entry(claim).or_insert(index);
+            sets.join(first, index);
+            stays[index] |= own.contains(claim);
+        }
+    }
+    let own_claims = mine.claims.iter().map(|claim| (*claim).to_owned()).collect();
+    let claims = |index: usize| {
+        let name = format!("={}", packages[index].name.to_lowercase());
+        modules[index].claims.iter().map(|claim| (*claim).to_owned()).chain([name]).collect::<Vec<_>>()
+    };
+    gather(packages.len(), &mut sets, &stays, own_claims, claims, |_| Vec::new())
+}
+
+/// Puts sets of packages together: those of which nobody stays are movable.
+fn gather(
+    count: usize,
+    sets: &mut Sets,
+    stays: &[bool],
+    own_claims: Vec<String>,
+    claims: impl Fn(usize) -> Vec<String>,
+    requires: impl Fn(usize) -> Vec<usize>,
+) -> Shape {
+    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for index in 0..count {
+        members.entry(sets.root(index)).or_default().push(index);
+    }
+    let (kept, movable): (Vec<_>, Vec<_>) =
+        members.into_values().partition(|set| set.iter().any(|index| stays[*index]));
+    let claims_of = |set: &Vec<usize>| {
+        let all: BTreeSet<String> = set.iter().flat_map(|index| claims(*index)).collect();
+        all.into_iter().collect::<Vec<_>>()
+    };
+    let item_of: HashMap<usize, usize> =
+        movable.iter().enumerate().flat_map(|(at, set)| set.iter().map(move |index| (*index, at))).collect();
+    // What requires something that stays cannot be moved; `usize::MAX` stands for it until then.
+    let needs = |(at, set): (usize, &Vec<usize>)| -> Vec<usize> {
+        let mut out: Vec<usize> = set
+            .iter()
+            .flat_map(|index| requires(*index))
+            .map(|index| item_of.get(&index).copied().unwrap_or(usize::MAX))
+            .filter(|required| *required != at)
+            .collect();
+        out.sort_unstable();
+        out.dedup();
+        out
+    };
+    let mut shape = Shape {
+        claims: movable.iter().map(claims_of).collect(),
+        requires: movable.iter().enumerate().map(needs).collect(),
+        own_claims: own_claims.into_iter().chain(kept.iter().flat_map(claims_of)).collect(),
+        movable,
+        stays: None,
+    };
+    shape.drop_blocked();
+    shape
+}
+
+impl Shape {
+    /// Leaves out what requires something that is not there.
+    fn drop_blocked(&mut self) {
+        loop {
+            let blocked: BTreeSet<usize> =
+                (0..self.movable.len()).filter(|at| self.requires[*at].contains(&usize::MAX)).collect();
+            if blocked.is_empty() {
+                return;
+            }
+            let number = |at: usize| match blocked.contains(&at) || at == usize::MAX {
+                true => usize::MAX,
+                false => at - blocked.range(..at).count(),
+            };
+            let mut keep = (0..self.movable.len()).map(|at| !blocked.contains(&at));
+            self.movable.retain(|_| keep.next().unwrap_or(false));
+            let mut at = 0;
+            let gone: Vec<Vec<String>> =
+                self.claims.iter().enumerate().filter(|(i, _)| blocked.contains(i)).map(|(_, c)| c.clone()).collect();
+            self.own_claims.extend(gone.into_iter().flatten());
+            self.claims.retain(|_| {
+                at += 1;
+                !blocked.contains(&(at - 1))
+            });
+            at = 0;
+            self.requires.retain(|_| {
+                at += 1;
+                !blocked.contains(&(at - 1))
+            });
+            for requires in &mut self.requires {
+                requires.iter_mut().for_each(|required| *required = number(*required));
+            }
+        }
+    }
+}
+
+/// A package of Node.js, by the folder that it lies in.
+struct NodePackage<'t> {
+    folder: &'t str,
+    needs: Vec<String>,
+    is_module: bool,
+}
+
+/// Why packages of a function of ECMAScript modules stay.
+pub const ESM: &str = "its own code is made of ECMAScript modules, which do not find packages in layers";
+
+fn node(packages: &[Package], own: &Tree) -> Shape {
+    if is_made_of_modules(own) {
+        return Shape { stays: Some(ESM), ..Shape::default() };
+    }
+    let read: Vec<Option<NodePackage<'_>>> = packages.iter().map(|package| node_package(&package.tree)).collect();
+    let by_folder: HashMap<&str, usize> =
+        read.iter().enumerate().filter_map(|(index, package)| Some((package.as_ref()?.folder, index))).collect();
+    let mut sets = Sets((0..packages.len()).collect());
+    let mut stays: Vec<bool> = packages.iter().map(|package| is_local(&package.tree)).collect();
+    let mut requires: Vec<Vec<usize>> = vec![Vec::new(); packages.len()];
+    for (index, package) in read.iter().enumerate() {
+        let Some(package) = package else {
+            stays[index] = true; // It is not known what it needs.
+            continue;
+        };
+        if let Some(outer) = outermost(package.folder).and_then(|outer| by_folder.get(outer)) {
+            sets.join(*outer, index);
+        }
+        stays[index] |= own.contains_folder(package.folder);
+        for needed in package.needs.iter().filter_map(|name| find(&by_folder, package.folder, name)) {
+            requires[index].push(needed);
+            if package.is_module {
+                // Left in the function, it would not find this one in a layer.
+                requires[needed].push(index);
+            }
+        }
+    }
+    let claims = |index: usize| vec![read[index].as_ref().map_or("", |package| package.folder).to_owned()];
+    gather(packages.len(), &mut sets, &stays, Vec::new(), claims, |index| requires[index].clone())
+}
+
+/// `node_modules/a` of `node_modules/a/node_modules/b`; nothing for a package that lies in none.
+fn outermost(folder: &str) -> Option<&str> {
+    let below = folder.strip_prefix("node_modules/")?;
+    let at = below.find("/node_modules/")?;
+    Some(&folder[.."node_modules/".len() + at])
+}
+
+/// The package that `name` is for whoever lies in `folder`.
+fn find(by_folder: &HashMap<&str, usize>, folder: &str, name: &str) -> Option<usize> {
+    let mut at = Some(folder);
+    while let Some(folder) = at {
+        if let Some(found) = by_folder.get(format!("{folder}/node_modules/{name}").as_str()) {
+            return Some(*found);
+        }
+        at = folder.rfind("/node_modules/").map(|end| &folder[..end]);
+    }
+    by_folder.get(format!("node_modules/{name}").as_str()).copied()
+}
+
+fn node_package(tree: &Tree) -> Option<NodePackage<'_>> {
+    // The shallowest of them: others may lie deeper in the package.
+    let manifests =
+        tree.iter().filter(|(path, _)| Path::new(path.as_str()).file_name().is_some_and(|n| n == "package.json"));
+    let (path, entry) = manifests.min_by_key(|(path, _)| path.as_str().len())?;
+    let folder = path.as_str().strip_suffix("/package.json")?;
+    let manifest: Value = serde_json::from_slice(&entry.read().ok()?).ok()?;
+    let names = |key: &str| -> Vec<String> {
+        manifest.get(key).and_then(Value::as_object).map(|needs| needs.keys().cloned().collect()).unwrap_or_default()
+    };
+    let needs =
+        ["dependencies", "optionalDependencies", "peerDependencies"].iter().flat_map(|key| names(key)).collect();
+    let is_module = manifest.get("type").and_then(Value::as_str) == Some("module");
+    Some(NodePackage { folder, needs, is_module })
+}
+
+/// Whether a function's own code asks for packages as ECMAScript modules do.
+pub fn is_made_of_modules(own: &Tree) -> bool {
+    let has = |ending: &str| own.iter().any(|(path, _)| path.as_str().ends_with(ending));
+    if has(".mjs") || has(".mts") {
+        return true;
+    }
+    let declared = own.get("package.json").and_then(|entry| entry.read().ok());
+    let manifest: Option<Value> = declared.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    manifest.and_then(|m| m.get("type").and_then(Value::as_str).map(|kind| kind == "module")).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::ArchivePath;
+
+    fn tree(files: &[(&str, &str)]) -> Tree {
+        let entry =
+            |(path, text): &(&str, &str)| (ArchivePath::new(path).unwrap(), Entry::bytes(text.as_bytes(), false));
+        files.iter().map(entry).collect()
+    }
+
+    fn package(name: &str, files: &[(&str, &str)]) -> Package {
+        Package { name: name.into(), version: "1".into(), tree: tree(files) }
+    }
+
+    /// What may be moved, by names; `a+b` for those that go together.
+    fn moved(family: Family, packages: &[Package], own: &Tree) -> Vec<String> {
+        let shape = Shape::of(family, packages, own);
+        let names = |set: &Vec<usize>| set.iter().map(|i| packages[*i].name.as_str()).collect::<Vec<_>>().join("+");
+        let needs = |at: usize| {
+            shape.requires[at].iter().map(|r| format!(" needs {}", names(&shape.movable[*r]))).collect::<String>()
+        };
+        (0..shape.movable.len()).map(|at| names(&shape.movable[at]) + &needs(at)).collect()
+    }
+
+    const PYTHON: Family = Family::Python { major: 3, minor: 13 };
+    const NODE: Family = Family::Node { major: 22 };
+
+    #[test]
+    fn python_packages_that_share_a_regular_folder_stay_together() {
+        let packages = [
+            package("a", &[("google/__init__.py", ""), ("google/a/x.py", "")]),
+            package("b", &[("google/b/__init__.py", ""), ("b-1.dist-info/METADATA", "")]),
+            package("c", &[("azure/c/__init__.py", "")]),
+            package("d", &[("azure/d/__init__.py", ""), ("six.py", "")]),
+        ];
+        assert_eq!(moved(PYTHON, &packages, &Tree::new()), ["a+b", "c", "d"]);
+    }
+
+    #[test]
+    fn python_packages_that_share_a_folder_with_the_function_stay() {
+        let packages = [
+            package("a", &[("shop/__init__.py", "")]),
+            package("b", &[("azure/b/__init__.py", "")]),
+            package("c", &[("tools/c.py", "")]),
+            package("d", &[("six.py", "")]),
+        ];
+        let own = tree(&[("shop/own.py", ""), ("azure/own.py", ""), ("tools/__init__.py", ""), ("six.py", "")]);
+        assert_eq!(moved(PYTHON, &packages, &own), ["b"]);
+    }
+
+    fn npm(path: &str, manifest: &str) -> Package {
+        package(
+            path.rsplit('/').next().unwrap(),
+            &[(&format!("{path}/package.json"), manifest), (&format!("{path}/lib/package.json"), "{}")],
+        )
+    }
+
+    #[test]
+    fn node_packages_take_along_what_they_need_and_what_is_inside() {
+        let packages = [
+            npm("node_modules/a", r#"{"dependencies": {"b": "1"}, "peerDependencies": {"none": "*"}}"#),
+            npm("node_modules/a/node_modules/b", r#"{"dependencies": {"c": "1"}}"#),
+            npm("node_modules/b", "{}"),
+            npm("node_modules/c", "{}"),
+        ];
+        assert_eq!(moved(NODE, &packages, &Tree::new()), ["a+b needs c", "b", "c"]);
+    }
+
+    #[test]
+    fn what_a_module_needs_is_not_moved_without_it() {
+        let packages =
+            [npm("node_modules/a", r#"{"type": "module", "dependencies": {"b": "1"}}"#), npm("node_modules/b", "{}")];
+        assert_eq!(moved(NODE, &packages, &Tree::new()), ["a needs b", "b needs a"]);
+        for own in [tree(&[("index.mjs", "")]), tree(&[("package.json", r#"{"type": "module"}"#)])] {
+            assert_eq!(Shape::of(NODE, &packages, &own).stays, Some(ESM));
+            assert_eq!(moved(NODE, &packages, &own), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn what_needs_something_that_stays_stays() {
+        let packages = [
+            npm("node_modules/a", r#"{"dependencies": {"b": "1"}}"#),
+            npm("node_modules/b", "{}"),
+            npm("node_modules/c", "{}"),
+        ];
+        let own = tree(&[("node_modules/b/patch.js", "")]);
+        assert_eq!(moved(NODE, &packages, &own), ["c"]);
+    }
+}
