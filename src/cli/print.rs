@@ -155,7 +155,8 @@ pub(super) fn findings(findings: &[Finding], output: OutputArgs) {
     for finding in findings.iter().filter(|f| f.level >= least) {
         let label = format!("{}[{}]", finding.level, finding.rule);
         let _ = write!(text, "{}", style.level(finding.level, &label));
-        for place in [&finding.function, &finding.path].into_iter().flatten() {
+        let (function, path) = (finding.function.as_deref(), finding.path.as_deref());
+        for place in [function, finding.layer.as_deref(), path].into_iter().flatten() {
             let _ = write!(text, " {place}:");
         }
         let _ = writeln!(text, " {}", finding.message);

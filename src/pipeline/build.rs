@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::manifest::{Manifest, ManifestFunction};
+use super::manifest::{Manifest, ManifestFunction, ManifestLayer};
 use super::packing::{self, Packer};
 use super::{Earlier, Failures, Options, Plan, Session, plan, timed};
 use crate::error::{Error, Result};
@@ -102,6 +102,20 @@ pub fn self_check(project: &Project, session: Session<'_>, built: &Built) -> Res
         .zip(&again.manifest.functions)
         .filter(|(one, other)| digest(one) != digest(other))
         .map(|(one, _)| format!("`{}`", one.name))
+        .collect();
+    let layers = |built: &Built| -> BTreeMap<String, Option<String>> {
+        let digest = |layer: &ManifestLayer| layer.artifact.as_ref().map(|artifact| artifact.sha256.clone());
+        built.manifest.layers.iter().map(|layer| (layer.name.clone(), digest(layer))).collect()
+    };
+    let (before, after) = (layers(built), layers(&again));
+    let differ: Vec<String> = differ
+        .into_iter()
+        .chain(
+            before
+                .iter()
+                .filter(|(name, digest)| after.get(*name) != Some(digest))
+                .map(|(name, _)| format!("`{name}`")),
+        )
         .collect();
     if differ.is_empty() {
         return Ok(());

@@ -7,12 +7,18 @@ use std::path::{Path, PathBuf};
 use super::cargo::Workspaces;
 use super::detect;
 use super::handler::find_handler;
+use super::shares;
 use super::sources::name_of;
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::lambda;
 
 const TEMPLATE: &str = include_str!("../../templates/lambda-pack.toml");
+/// Where functions share packages.
+const SHARED: &str =
+    "layers = \"shared\"                           # packages that several functions have go to layers";
+/// Where they do not.
+const ALONE: &str = "# layers = \"shared\"                         # packages that several functions have go to layers";
 /// Folders below the first that are looked into.
 const MAX_DEPTH: usize = 3;
 /// Folders that hold what tools wrote, or tests; besides all whose names start with a dot.
@@ -81,7 +87,8 @@ pub fn init_config(path: &Path) -> Result<String> {
     }
     search.distinguish();
     search.found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(TEMPLATE.replace("{{functions}}\n", &search.render()))
+    let layers = if shares::shares_packages(&search.folders()) { SHARED } else { ALONE };
+    Ok(TEMPLATE.replace("{{layers}}", layers).replace("{{functions}}\n", &search.render()))
 }
 
 impl Search {
@@ -158,6 +165,12 @@ impl Search {
                 false
             }
         }
+    }
+
+    /// Folders of functions whose packages could be shared.
+    fn folders(&self) -> Vec<PathBuf> {
+        let folders = self.found.iter().filter(|found| matches!(found.how, How::Folder { .. }));
+        folders.map(|found| self.root.join(&found.path)).collect()
     }
 
     fn relative(&self, folder: &Path) -> String {

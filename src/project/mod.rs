@@ -13,6 +13,7 @@ mod handler;
 mod init;
 mod layers;
 mod reader;
+mod shares;
 mod sources;
 mod spec;
 mod versions;

@@ -219,9 +219,10 @@ impl<'a> Layers<'a> {
     pub fn delete(&self, arn: &str) -> Result<()> {
         let not_one = || Error::failed(format!("`{arn}` is not the ARN of a version of a layer"));
         let (layer, version) = arn.rsplit_once(':').ok_or_else(not_one)?;
+        let (_, name) = layer.rsplit_once(':').ok_or_else(not_one)?;
         let version: i64 = version.parse().map_err(|_| not_one())?;
         let call = self.call(format!("delete `{arn}`"), &["lambda:DeleteLayerVersion"], arn.to_owned());
-        let request = self.client.delete_layer_version().layer_name(layer).version_number(version).send();
+        let request = self.client.delete_layer_version().layer_name(name).version_number(version).send();
         told(self.aws.block_on(request), &call).map(|_| ())
     }
 }
