@@ -15,6 +15,7 @@
 pub mod aws;
 pub mod check;
 pub mod cli;
+pub mod elf;
 pub mod error;
 pub mod finding;
 pub mod fresh;

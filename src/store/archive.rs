@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use super::natives::{Native, Natives};
+use crate::elf::{self, Image};
 use crate::error::{Error, Result};
 use crate::pack::zip::Method;
 use crate::tree::ArchivePath;
@@ -12,6 +15,8 @@ use crate::tree::ArchivePath;
 pub(super) const MAX_MEMBERS: usize = 500_000;
 /// Archives that unpack to more than this are refused.
 pub(super) const MAX_UNPACKED: u64 = 4 << 30;
+/// The facts of native members larger than this are not taken: alone they are more than Lambda unpacks.
+const MAX_NATIVE: u64 = crate::lambda::UNZIPPED_LIMIT;
 /// Members larger than this are not read into memory; twice what Lambda takes, as of files on disk.
 const MAX_READ: u64 = crate::lambda::UNZIPPED_LIMIT * 2;
 
@@ -42,6 +47,8 @@ pub struct Archive {
     members: Vec<Member>,
     /// Written by this program: what is stored in it does not shrink when deflated.
     is_final: bool,
+    /// What its native members say of themselves, once somebody has asked.
+    natives: OnceLock<Natives>,
 }
 
 impl Member {
@@ -102,35 +109,66 @@ impl Archive {
         if let Some(twice) = members.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(bad(format!("`{}` is in it twice", twice[0].path)));
         }
-        Ok(Self { path: path.to_owned(), members, is_final })
+        Ok(Self { path: path.to_owned(), members, is_final, natives: OnceLock::new() })
     }
 
-    /// Inflates every member and compares its CRC and length with the directory.
-    pub fn verify(&self) -> Result<()> {
+    /// Inflates every member and compares its CRC and length with the directory. Gives the facts of those that are native.
+    pub fn verify(&self) -> Result<Natives> {
         use rayon::prelude::*;
-        (0..self.members.len()).into_par_iter().try_for_each(|index| {
-            let member = &self.members[index];
-            let mut crc = crc32fast::Hasher::new();
-            let mut reader = self.reader(index).map_err(|e| Error::io("read", &self.path, &e))?.take(member.size + 1);
-            let mut buffer = vec![0; 64 << 10];
-            let mut length = 0_u64;
-            loop {
-                let n = reader.read(&mut buffer).map_err(|e| self.damaged(member, &e.to_string()))?;
-                if n == 0 {
-                    break;
-                }
-                crc.update(&buffer[..n]);
-                length += n as u64;
+        let verified: Result<Vec<Option<Native>>> =
+            (0..self.members.len()).into_par_iter().map(|index| self.verify_member(index)).collect();
+        Ok(Natives::new(verified?.into_iter().flatten().collect()))
+    }
+
+    fn verify_member(&self, index: usize) -> Result<Option<Native>> {
+        let member = &self.members[index];
+        let mut crc = crc32fast::Hasher::new();
+        let mut reader = self.reader(index).map_err(|e| Error::io("read", &self.path, &e))?.take(member.size + 1);
+        let mut buffer = vec![0; 64 << 10];
+        let mut length = 0_u64;
+        let mut kept = Vec::new();
+        loop {
+            let n = reader.read(&mut buffer).map_err(|e| self.damaged(member, &e.to_string()))?;
+            if n == 0 {
+                break;
             }
-            if length != member.size {
-                return Err(self
-                    .damaged(member, &format!("its length is not the {} bytes that the directory says", member.size)));
+            crc.update(&buffer[..n]);
+            // Only what begins like ELF is wanted whole.
+            if (length < elf::PROBE as u64 || elf::is_elf(&kept)) && member.size <= MAX_NATIVE {
+                kept.extend_from_slice(&buffer[..n]);
             }
-            if crc.finalize() != member.crc32 {
-                return Err(self.damaged(member, "its CRC is not what the directory says"));
-            }
-            Ok(())
-        })
+            length += n as u64;
+        }
+        if length != member.size {
+            return Err(
+                self.damaged(member, &format!("its length is not the {} bytes that the directory says", member.size))
+            );
+        }
+        if crc.finalize() != member.crc32 {
+            return Err(self.damaged(member, "its CRC is not what the directory says"));
+        }
+        Ok(Image::of(&kept).map(|image| Native { index, crc32: member.crc32, image }))
+    }
+
+    /// What its native members say of themselves: as it was kept beside the archive, or looked at now and kept.
+    pub fn natives(&self) -> &Natives {
+        // Not by `get_or_init`: whoever waits there would keep a worker thread that the work may need.
+        if let Some(natives) = self.natives.get() {
+            return natives;
+        }
+        let natives = Natives::read(self).unwrap_or_else(|| {
+            // A member that was damaged since it entered the store says nothing here, and fails when it is packed.
+            let look = |index| self.verify_member(index).ok().flatten();
+            let natives = Natives::new((0..self.members.len()).filter_map(look).collect());
+            let _ = natives.write(&self.path);
+            natives
+        });
+        self.natives.get_or_init(|| natives)
+    }
+
+    /// Takes facts that were found while the archive entered the store.
+    pub(super) fn with_natives(self, natives: Natives) -> Self {
+        Self { natives: OnceLock::from(natives), ..self }
     }
 
     fn damaged(&self, member: &Member, what: &str) -> Error {
