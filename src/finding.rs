@@ -74,6 +74,13 @@ rules! {
     BootstrapMissing "bootstrap-missing" Error "A provided runtime has no bootstrap at the root of the package.";
     BootstrapNotExecutable "bootstrap-not-executable" Error "The bootstrap may not be executed.";
     WrongArchitecture "wrong-architecture" Error "The runtime does not exist for the function's architecture, or a binary is for another one.";
+    GlibcTooNew "glibc-too-new" Error "A native file needs a newer glibc than the runtime has.";
+    LibstdcxxTooNew "libstdcxx-too-new" Error "A native file needs a newer libstdc++ than the runtime has.";
+    MissingSharedLibrary "missing-shared-library" Error "A native file needs a library that neither the runtime nor the package has.";
+    MuslLibrary "musl-library" Error "A native file is built for musl; the runtimes have glibc.";
+    CpuLevelTooHigh "cpu-level-too-high" Warning "A native file needs more of the processor than Lambda promises.";
+    PythonAbiMismatch "python-abi-mismatch" Error "An extension module is for another Python or platform than the runtime's.";
+    NativeFileDamaged "native-file-damaged" Error "A native file cannot be read.";
     NoCompatibleWheel "no-compatible-wheel" Error "A version of a package has no wheel that the runtime can load.";
     SymlinkEscapes "symlink-escapes" Error "A symbolic link leads out of the project.";
     SymlinkDangling "symlink-dangling" Warning "A symbolic link leads to nothing.";

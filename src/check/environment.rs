@@ -53,8 +53,10 @@ mod tests {
         let runtime = lambda::find("python3.13").unwrap();
         let subject = Subject {
             runtime,
+            architecture: lambda::Architecture::X86_64,
             handler: None,
             tree: &tree,
+            layers: None,
             packages: &[],
             environment: &environment,
             today: Date::new(2026, 1, 1),

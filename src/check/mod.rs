@@ -6,6 +6,7 @@
 
 mod environment;
 mod handler;
+mod native;
 mod runtime;
 mod secrets;
 mod size;
@@ -13,10 +14,11 @@ mod size;
 use std::collections::BTreeMap;
 
 use crate::finding::Finding;
-use crate::lambda::{Date, Runtime};
+use crate::lambda::{Architecture, Date, Runtime};
 use crate::resolve::Package;
 use crate::tree::Tree;
 
+pub use native::{Mount, Native, check_native};
 pub use runtime::check_runtime;
 pub use size::check_zip_size;
 
@@ -25,10 +27,14 @@ pub use size::check_zip_size;
 pub struct Subject<'a> {
     /// The runtime.
     pub runtime: &'static Runtime,
+    /// The architecture.
+    pub architecture: Architecture,
     /// The handler, when there is one.
     pub handler: Option<&'a str>,
     /// What would be packed.
     pub tree: &'a Tree,
+    /// What the function's layers hold, merged in their order, when it has layers.
+    pub layers: Option<&'a Tree>,
     /// The packages in it, for saying who takes the most.
     pub packages: &'a [Package],
     /// Environment variables that the deployment will set.
@@ -39,9 +45,26 @@ pub struct Subject<'a> {
 
 /// Runs every rule that does not need the finished zip.
 pub fn check(subject: &Subject<'_>) -> Vec<Finding> {
-    let rules: [fn(&Subject<'_>) -> Vec<Finding>; 4] =
-        [size::check_unzipped, handler::check_handler, environment::check_environment, secrets::check_secrets];
+    let rules: [fn(&Subject<'_>) -> Vec<Finding>; 5] = [
+        size::check_unzipped,
+        handler::check_handler,
+        environment::check_environment,
+        secrets::check_secrets,
+        check_machine_code,
+    ];
     rules.iter().flat_map(|rule| rule(subject)).collect()
+}
+
+fn check_machine_code(subject: &Subject<'_>) -> Vec<Finding> {
+    let mounts: Vec<Mount<'_>> =
+        std::iter::once(Mount::task(subject.tree)).chain(subject.layers.map(Mount::layers)).collect();
+    check_native(&Native {
+        runtime: subject.runtime,
+        architecture: subject.architecture,
+        mounts: &mounts,
+        handler: subject.handler,
+        packages: subject.packages,
+    })
 }
 
 #[cfg(test)]
@@ -68,8 +91,10 @@ mod testing {
         let environment = BTreeMap::new();
         let subject = Subject {
             runtime: lambda::find(runtime).unwrap(),
+            architecture: Architecture::X86_64,
             handler: Some(handler),
             tree,
+            layers: None,
             packages: &[],
             environment: &environment,
             today: Date::new(2026, 11, 23),

@@ -310,8 +310,10 @@ impl<'a> Draft<'a> {
         let (tree, met) = assembly.finish();
         let subject = Subject {
             runtime,
+            architecture: spec.architecture,
             handler: self.handler.as_deref(),
             tree: &tree,
+            layers: None,
             packages: &resolution.packages,
             environment: &spec.environment,
             today: session.options.today,
