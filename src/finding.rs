@@ -88,6 +88,10 @@ rules! {
     CaseCollision "case-collision" Warning "Two paths differ only in upper and lower case.";
     PathNotUtf8 "path-not-utf8" Error "A path is not UTF-8 and cannot be named in a zip.";
     PathUnreadable "path-unreadable" Error "A file or folder cannot be read.";
+    PathMalformed "path-malformed" Error "A path in an archive leaves its root, or is none that Linux has.";
+    ZipUnreadable "zip-unreadable" Error "Lambda cannot unzip it.";
+    LayerTooLarge "layer-too-large" Error "A layer is too large when unzipped.";
+    LayerSymlink "layer-symlink" Warning "A layer has a symbolic link, which Lambda may not be able to merge.";
     EmptyPackage "empty-package" Error "There is nothing to pack.";
     SecretFile "secret-file" Warning "A file that usually holds secrets would be packed.";
     DevDependencyIncluded "dev-dependency-included" Warning "A development dependency would be packed.";

@@ -274,3 +274,29 @@ fn real_addons_are_silent() {
         assert!(native.is_empty(), "{native:#?}");
     }
 }
+
+/// Static binaries of Go need nothing; those for the wrong processor do not start.
+#[test]
+fn go_binaries() {
+    let project = Project::empty();
+    project
+        .write("src/main.go", "package main\n\nfunc main() { println(\"x\") }\n")
+        .write("src/go.mod", "module m\n\ngo 1.18\n");
+    for (arch, goarch) in [("x86_64", "amd64"), ("arm64", "arm64")] {
+        let out = project.path(&format!("{arch}/bootstrap"));
+        let mut go = Command::new("go");
+        go.args(["build", "-o"]).arg(&out).arg(".").current_dir(project.path("src"));
+        go.env("CGO_ENABLED", "0").env("GOOS", "linux").env("GOARCH", goarch).env("GOFLAGS", "-mod=mod");
+        assert!(go.status().expect("go is missing: apt-get install golang-go").success());
+    }
+    let check = |folder: &str, arch: &str| project.run(&["check", folder, "--runtime", "provided.al2", "--arch", arch]);
+    assert_eq!(check("x86_64", "x86_64").code, 0);
+    assert_eq!(check("arm64", "arm64").code, 0);
+    let run = check("arm64", "x86_64");
+    assert_eq!(run.code, 3);
+    assert!(
+        run.stderr.contains("error[wrong-architecture] arm64: bootstrap: exec format error"),
+        "{}",
+        run.transcript()
+    );
+}

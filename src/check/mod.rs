@@ -55,6 +55,11 @@ pub fn check(subject: &Subject<'_>) -> Vec<Finding> {
     rules.iter().flat_map(|rule| rule(subject)).collect()
 }
 
+/// Runs the rules that look at files alone, whatever they are for: what a layer is judged by.
+pub fn check_files(subject: &Subject<'_>) -> Vec<Finding> {
+    [size::check_unzipped(subject), secrets::check_secrets(subject)].concat()
+}
+
 fn check_machine_code(subject: &Subject<'_>) -> Vec<Finding> {
     let mounts: Vec<Mount<'_>> =
         std::iter::once(Mount::task(subject.tree)).chain(subject.layers.map(Mount::layers)).collect();

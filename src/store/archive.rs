@@ -36,7 +36,7 @@ pub struct Member {
     /// Whether it may be executed.
     pub executable: bool,
     /// Where its packed bytes start in the archive.
-    offset: u64,
+    pub(crate) offset: u64,
 }
 
 /// A zip of which the directory has been read and checked. Its members were inflated once, and their CRCs compared, when
@@ -47,6 +47,8 @@ pub struct Archive {
     members: Vec<Member>,
     /// Written by this program: what is stored in it does not shrink when deflated.
     is_final: bool,
+    /// From a registry, where anyone can read it.
+    is_public: bool,
     /// What its native members say of themselves, once somebody has asked.
     natives: OnceLock<Natives>,
 }
@@ -109,7 +111,26 @@ impl Archive {
         if let Some(twice) = members.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(bad(format!("`{}` is in it twice", twice[0].path)));
         }
-        Ok(Self { path: path.to_owned(), members, is_final, natives: OnceLock::new() })
+        Ok(Self { path: path.to_owned(), members, is_final, is_public: true, natives: OnceLock::new() })
+    }
+
+    /// A zip that anyone has made, in the order of its members' paths, and what is wrong with its contents. Nothing is
+    /// written beside it.
+    pub(crate) fn of_stranger(path: &Path, members: Vec<Member>) -> (Self, Result<()>) {
+        let archive =
+            Self { path: path.to_owned(), members, is_final: false, is_public: false, natives: OnceLock::new() };
+        let total = archive.members.iter().fold(0_u64, |sum, member| sum.saturating_add(member.size));
+        // More than that is refused for its size, and not worth the time.
+        let verified = if total > MAX_UNPACKED / 4 { Ok(Natives::default()) } else { archive.verify() };
+        match verified {
+            Ok(natives) => (archive.with_natives(natives), Ok(())),
+            Err(error) => (archive.with_natives(Natives::default()), Err(error)),
+        }
+    }
+
+    /// Whether it is from a registry, where anyone can read it.
+    pub fn is_public(&self) -> bool {
+        self.is_public
     }
 
     /// Inflates every member and compares its CRC and length with the directory. Gives the facts of those that are native.
