@@ -98,28 +98,39 @@ impl Judge<'_> {
         })
     }
 
-    /// The finding where the file is: not at all when its name says that it is for another platform and there is one for
-    /// this, a warning when only its name tells, or when it is a program that some package brings.
+    /// The finding where the file is. Not at all when its name says that it is for another platform and there is one for
+    /// this, its wheel is for every platform, or nothing on Linux goes by that name; once for each package, as a warning, when it brings none for this;
+    /// a warning when it is a program that some package brings.
     fn placed(&self, binary: &Binary<'_>, finding: Finding, is_program: bool) -> Option<Finding> {
         let finding = finding.path(&binary.shown);
         if binary.is_started() {
             return Some(finding);
         }
         let path = without_tag(&binary.shown);
-        let is_of_package = || self.owners.of(&binary.path).is_some();
+        let owner = self.owners.of(&binary.path);
         if platform::is_for_another(&path, self.native.architecture) == Some(true) {
             let key = platform::counterpart_key(&path);
-            if key.is_some_and(|key| self.fitting().contains(&key)) {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let is_chosen =
+                key.is_some_and(|key| self.fitting().contains(&key)) || self.owners.is_universal(&binary.path);
+            if is_chosen || platform::is_for_another_system(folder) {
                 return None;
             }
-            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
             let is_folder = platform::is_for_another(folder, self.native.architecture) == Some(true);
-            if is_folder || is_of_package() {
-                return Some(finding.level(Level::Warning));
+            if is_folder || owner.is_some() {
+                let told = owner.unwrap_or_else(|| folder.to_owned());
+                return self.told.borrow_mut().insert(told).then(|| finding.level(Level::Warning));
             }
         }
         // Called by name when it is needed, not when the function starts.
-        if is_program && is_of_package() { Some(finding.level(Level::Warning)) } else { Some(finding) }
+        if is_program && owner.is_some() { Some(finding.level(Level::Warning)) } else { Some(finding) }
+    }
+
+    /// Whether a file is, by the folder that its package has it in, for another platform that runs the same processor.
+    pub(super) fn is_of_another_platform(&self, binary: &Binary<'_>) -> bool {
+        let folder = binary.shown.rsplit_once('/').map_or("", |(folder, _)| folder);
+        platform::is_for_another(folder, self.native.architecture) == Some(true)
+            && self.owners.of(&binary.path).is_some()
     }
 
     fn fitting(&self) -> &BTreeSet<String> {

@@ -21,7 +21,7 @@ mod tests;
 mod versions;
 mod view;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 
 use crate::elf::{Elf, Image, Kind};
@@ -63,10 +63,12 @@ pub fn check_native(native: &Native<'_>) -> Vec<Finding> {
         reach: Reach::default(),
         paths: OnceCell::new(),
         fitting: OnceCell::new(),
+        told: RefCell::default(),
     };
     let misnamed = judge.misnamed();
     let mut findings: Vec<Finding> =
         view.binaries.iter().flat_map(|binary| judge.judge(binary, misnamed.contains(&binary.path))).collect();
+    judge.forgive_alternatives(&mut findings);
     let of_another_machine: BTreeSet<String> = findings.iter().filter_map(|finding| finding.path.clone()).collect();
     findings.extend(misnamed.iter().filter_map(|path| judge.misnamed_finding(path, &of_another_machine)));
     at_most(findings)
@@ -111,6 +113,8 @@ struct Judge<'a> {
     paths: OnceCell<BTreeSet<String>>,
     /// Keys of files that are for this platform.
     fitting: OnceCell<BTreeSet<String>>,
+    /// Packages of which it was said that they bring files for other platforms only.
+    told: RefCell<BTreeSet<String>>,
 }
 
 impl Judge<'_> {
@@ -129,13 +133,42 @@ impl Judge<'_> {
         if let Some(built_for) = elf.musl() {
             return self.musl(binary, built_for).into_iter().collect();
         }
-        if is_misnamed || elf.is_static() {
+        if is_misnamed || elf.is_static() || self.is_of_another_platform(binary) {
             return self.level(binary, elf).filter(|_| !is_misnamed).into_iter().collect();
         }
         [self.glibc(binary, elf), self.libstdcxx(binary, elf), self.missing(binary, elf), self.level(binary, elf)]
             .into_iter()
             .flatten()
             .collect()
+    }
+
+    /// Addons of which the package has another of the same name that loads: which of them it takes cannot be told.
+    fn forgive_alternatives(&self, findings: &mut [Finding]) {
+        let refused: BTreeSet<String> = findings.iter().filter_map(|finding| finding.path.clone()).collect();
+        let loads = |path: &str| {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let owner = self.owners.of(&format!("/var/task/{path}"));
+            self.view.binaries.iter().any(|other| {
+                other.name() == name
+                    && !refused.contains(&other.shown)
+                    && other.elf().is_some_and(|elf| self.fits(elf))
+                    && self.owners.of(&other.path) == owner
+            })
+        };
+        for finding in findings.iter_mut().filter(|finding| finding.level == Level::Error) {
+            let addon =
+                finding.path.as_deref().filter(|path| path.ends_with(".node") && path.contains("node_modules/"));
+            if addon.is_some_and(loads) {
+                finding.level = Level::Warning;
+            }
+        }
+    }
+
+    /// The finding as a warning when the file is a library, no module of a language, and nothing that was seen loads it.
+    fn unless_unloaded(&self, binary: &Binary<'_>, finding: Finding) -> Finding {
+        let is_module =
+            binary.name().ends_with(".node") || Extension::parse(binary.name()).is_some_and(|e| e.is_tagged());
+        if is_module || self.is_loaded(binary) { finding } else { finding.level(Level::Warning) }
     }
 
     /// ` (numpy 2.3.4 brings it)`, when it is known who does.
@@ -162,8 +195,9 @@ impl Judge<'_> {
         let shown = path.strip_prefix("/var/task/").unwrap_or(path);
         let (folder, name) = path.rsplit_once('/')?;
         let extension = Extension::parse(name)?;
-        if known.contains(shown) {
-            return None; // for another machine, which says more
+        // For another machine, which says more; or one of many that the package chooses from.
+        if known.contains(shown) || self.owners.is_universal(path) {
+            return None;
         }
         let paths = self.paths.get_or_init(|| self.view.entries().map(|(path, _)| path).collect());
         let paths: BTreeSet<&str> = paths.iter().map(String::as_str).collect();

@@ -54,6 +54,8 @@ const OTHER_SYSTEMS: &[&str] = &[
     "win64",
     "windows",
 ];
+/// Those of them that are Linux with another C library.
+const OTHER_LIBC: &[&str] = &["alpine", "linuxmusl", "musl"];
 const NEUTRAL: &[&str] = &["linux", "glibc", "gnu", "manylinux"];
 
 /// Words of a path's component, as platforms are spelt in them.
@@ -75,6 +77,13 @@ pub(super) fn is_for_another(path: &str, architecture: Architecture) -> Option<b
         return Some(true);
     }
     (has(own) || has(NEUTRAL)).then_some(false)
+}
+
+/// Whether a path names another system than Linux, so that nothing here goes by it.
+pub(super) fn is_for_another_system(path: &str) -> bool {
+    path.split('/')
+        .flat_map(words)
+        .any(|word| OTHER_SYSTEMS.contains(&word.as_str()) && !OTHER_LIBC.contains(&word.as_str()))
 }
 
 /// A path up to the last component that names a platform, without those names: the same for files that are each

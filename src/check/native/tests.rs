@@ -327,3 +327,32 @@ fn many_of_a_kind_are_counted() {
     assert_eq!(said.len(), MOST);
     assert!(said[MOST - 1].ends_with("so it is with 30 more files"), "{}", said[MOST - 1]);
 }
+
+#[test]
+fn a_package_that_chooses_for_itself_is_left_to() {
+    // debugpy's wheel for every platform brings modules of Windows, and goes on without.
+    let universal = |tag: &str| {
+        app()
+            .put("pkg-1.0.dist-info/RECORD", "pkg/_x.cp39-win_amd64.pyd,,\npkg/attach_arm64.so,,\n")
+            .put("pkg-1.0.dist-info/WHEEL", format!("Wheel-Version: 1.0\nTag: {tag}\n"))
+            .put("pkg/_x.cp39-win_amd64.pyd", "MZ")
+            .elf("pkg/attach_arm64.so", &Sketch::library().machine(183))
+    };
+    universal("py3-none-any").silent("python3.13");
+    assert_eq!(universal("cp39-cp39-win_amd64").said("python3.13").len(), 2);
+    // One that was tagged so by mistake is refused all the same: its name says nothing.
+    universal("py3-none-any")
+        .elf("pkg/other.so", &Sketch::library().machine(183))
+        .says("python3.13", &["error wrong-architecture pkg/other.so"]);
+    // zeromq has several addons for one platform, and a list of its own that says which is for whom.
+    let newer = Sketch::library().version("libc.so.6", "GLIBC_2.38", "f");
+    let addons = Files::default().elf("node_modules/z/build/glibc-115/addon.node", &newer);
+    addons.says("nodejs22.x", &["error glibc-too-new"]);
+    addons
+        .elf("node_modules/z/build/115/addon.node", &Sketch::library())
+        .says("nodejs22.x", &["warning glibc-too-new"]);
+    // Android's libraries have other names; nobody on Linux goes by that folder.
+    Files::default()
+        .elf("node_modules/z/native/android-x64/a.bare", &Sketch::library().needed(&["libm.so", "libc.so"]))
+        .silent("nodejs22.x");
+}

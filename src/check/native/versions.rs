@@ -68,7 +68,7 @@ impl Judge<'_> {
 
     fn too_new(&self, rule: Rule, binary: &Binary<'_>, need: &VersionNeed, has: &str, hint: String) -> Finding {
         let asks = need.symbol.as_ref().map_or_else(String::new, |symbol| format!(", for `{symbol}`"));
-        Finding::new(
+        let finding = Finding::new(
             rule,
             format!(
                 "/lib64/{}: version `{}' not found (required by {}{asks}); {has}{}",
@@ -78,8 +78,8 @@ impl Judge<'_> {
                 self.brought(binary)
             ),
             hint,
-        )
-        .path(&binary.shown)
+        );
+        self.unless_unloaded(binary, finding.path(&binary.shown))
     }
 
     /// Whether a library lacks only because this machine's glibc came to have it later, which has been said.

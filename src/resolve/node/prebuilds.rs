@@ -51,12 +51,9 @@ pub(super) fn leave_out(tree: Tree, architecture: Architecture) -> (Tree, LeftOu
 fn is_of_another(path: &str, architecture: Architecture) -> bool {
     let Some((_, below)) = path.rsplit_once("/prebuilds/") else { return false };
     let Some((platform, file)) = below.split_once('/') else { return false };
-    let Some((system, cpus)) = platform.split_once('-') else { return false };
-    if !file.ends_with(".node") || !is_system(system) {
-        return false;
-    }
+    let Some((system, cpus)) = platform.split_once('-').filter(|(system, _)| is_system(system)) else { return false };
     let is_here = system == "linux" && cpus.split('+').any(|cpu| cpu == architecture.node_cpu());
-    !is_here || file.split('.').any(|tag| tag == "musl")
+    !is_here || (file.ends_with(".node") && file.split('.').any(|tag| tag == "musl"))
 }
 
 /// What `process.platform` can be.
@@ -80,7 +77,7 @@ mod tests {
             "node_modules/a/prebuilds/linux-arm/node.napi.armv7.node",
             "node_modules/a/prebuilds/darwin-x64+arm64/node.napi.node",
             "node_modules/a/prebuilds/win32-x64/node.napi.node",
-            "node_modules/a/prebuilds/win32-x64/README.md",
+            "node_modules/a/prebuilds/win32-x64/a.dll",
             "node_modules/a/prebuilds/my-own/data.node",
             "node_modules/a/build/Release/a.node",
         ]
@@ -97,12 +94,11 @@ mod tests {
                 "prebuilds/linux-x64/node.napi.glibc.node",
                 "prebuilds/linux-x64/node.napi.node",
                 "prebuilds/my-own/data.node",
-                "prebuilds/win32-x64/README.md",
             ]
         );
-        assert_eq!(out, LeftOut { files: 5, bytes: 20 });
+        assert_eq!(out, LeftOut { files: 6, bytes: 24 });
         let note = out.note(Architecture::X86_64).unwrap();
-        assert!(note.starts_with("20 B of prebuilt addons left out (5 files)"), "{note}");
+        assert!(note.starts_with("24 B of prebuilt addons left out (6 files)"), "{note}");
         let (kept, _) = leave_out(tree, Architecture::Arm64);
         assert!(kept.contains("node_modules/a/prebuilds/linux-arm64/node.napi.node"));
         assert_eq!(LeftOut::default().note(Architecture::Arm64), None);
