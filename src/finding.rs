@@ -66,7 +66,7 @@ rules! {
     TooManyLayers "too-many-layers" Error "A function has more layers than Lambda takes.";
     LayerTooLarge "layer-too-large" Error "A layer is too large when unzipped.";
     LayerTwice "layer-twice" Error "A function has the same layer twice.";
-    LayerSymlink "layer-symlink" Warning "A layer has a symbolic link that leads to nothing in it.";
+    LayerSymlink "layer-symlink" Warning "A layer has a symbolic link, which Lambda may not be able to merge.";
     LayerIncompatible "layer-incompatible" Warning "A layer is for another runtime or processor than the function.";
     LayerNotImportable "layer-not-importable" Warning "The function's code does not find packages in layers.";
     ExtensionNotExecutable "extension-not-executable" Error "A Lambda extension may not be executed.";
@@ -81,6 +81,13 @@ rules! {
     BootstrapMissing "bootstrap-missing" Error "A provided runtime has no bootstrap at the root of the package.";
     BootstrapNotExecutable "bootstrap-not-executable" Error "The bootstrap may not be executed.";
     WrongArchitecture "wrong-architecture" Error "The runtime does not exist for the function's architecture, or a binary is for another one.";
+    GlibcTooNew "glibc-too-new" Error "A native file needs a newer glibc than the runtime has.";
+    LibstdcxxTooNew "libstdcxx-too-new" Error "A native file needs a newer libstdc++ than the runtime has.";
+    MissingSharedLibrary "missing-shared-library" Error "A native file needs a library that neither the runtime nor the package has.";
+    MuslLibrary "musl-library" Error "A native file is built for musl; the runtimes have glibc.";
+    CpuLevelTooHigh "cpu-level-too-high" Warning "A native file needs more of the processor than Lambda promises.";
+    PythonAbiMismatch "python-abi-mismatch" Error "An extension module is for another Python or platform than the runtime's.";
+    NativeFileDamaged "native-file-damaged" Error "A native file cannot be read.";
     NoCompatibleWheel "no-compatible-wheel" Error "A version of a package has no wheel that the runtime can load.";
     SymlinkEscapes "symlink-escapes" Error "A symbolic link leads out of the project.";
     SymlinkDangling "symlink-dangling" Warning "A symbolic link leads to nothing.";
@@ -88,6 +95,8 @@ rules! {
     CaseCollision "case-collision" Warning "Two paths differ only in upper and lower case.";
     PathNotUtf8 "path-not-utf8" Error "A path is not UTF-8 and cannot be named in a zip.";
     PathUnreadable "path-unreadable" Error "A file or folder cannot be read.";
+    PathMalformed "path-malformed" Error "A path in an archive leaves its root, or is none that Linux has.";
+    ZipUnreadable "zip-unreadable" Error "Lambda cannot unzip it.";
     EmptyPackage "empty-package" Error "There is nothing to pack.";
     SecretFile "secret-file" Warning "A file that usually holds secrets would be packed.";
     DevDependencyIncluded "dev-dependency-included" Warning "A development dependency would be packed.";

@@ -12,9 +12,11 @@
 //! refuse, [`pack`] writes zips, [`publish`] brings them to S3 by way of [`aws`], and [`pipeline`] runs one after the
 //! other. [`outputs`] says what a deployment takes in. [`cli`] is the only module that prints.
 
+pub mod artifact;
 pub mod aws;
 pub mod check;
 pub mod cli;
+pub mod elf;
 pub mod error;
 pub mod finding;
 pub mod fresh;

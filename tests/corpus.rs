@@ -100,3 +100,83 @@ fn python_packages_are_what_uv_would_install() {
     }
     println!("{compared} packages compared");
 }
+
+/// Packages with machine code, by how they bring it: folders of libraries beside them, one file with everything, programs,
+/// addons of many platforms.
+const NATIVE_PYTHON: &[&[&str]] = &[
+    &["numpy", "pandas", "pyarrow"],
+    &["cryptography", "pydantic-core", "psycopg2-binary", "lxml", "pillow", "orjson"],
+    &["scipy", "scikit-learn", "shapely", "pyproj", "h5py"],
+    &["grpcio", "aiohttp", "uvloop", "greenlet", "pyzmq", "lz4", "zstandard", "msgpack"],
+    &["opencv-python-headless", "onnxruntime", "debugpy", "duckdb"],
+    &[
+        "polars",
+        "tokenizers",
+        "psycopg[binary]",
+        "pymssql",
+        "confluent-kafka",
+        "oracledb",
+        "awscrt",
+        "ruff",
+        "selenium",
+    ],
+];
+const NATIVE_NODE: &[&[&str]] = &[
+    &["sharp", "@napi-rs/canvas", "esbuild", "lightningcss", "@swc/core", "rollup"],
+    &["bcrypt", "argon2", "bufferutil", "utf-8-validate", "classic-level", "sodium-native", "@parcel/watcher"],
+];
+const NATIVE_RULES: &[&str] = &[
+    "wrong-architecture",
+    "glibc-too-new",
+    "libstdcxx-too-new",
+    "missing-shared-library",
+    "musl-library",
+    "cpu-level-too-high",
+    "python-abi-mismatch",
+    "native-file-damaged",
+];
+
+/// What the rules on machine code say of a project, whatever else is wrong with it.
+fn native_findings(project: &Project, args: &[&str]) -> Vec<String> {
+    let run = project.run(&[&["plan", "--format", "json"], args].concat());
+    let plan: serde_json::Value =
+        serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {}", run.transcript()));
+    let said = |f: &serde_json::Value| format!("{} {} {}: {}", f["level"], f["rule"], f["path"], f["message"]);
+    let findings = plan["findings"].as_array().unwrap().iter();
+    findings.filter(|f| NATIVE_RULES.contains(&f["rule"].as_str().unwrap())).map(said).collect()
+}
+
+/// What is said with reason: debugpy's library for attaching to a running process needs glibc 2.34, which Amazon Linux 2
+/// does not have; nothing loads it when a function starts.
+const TRUE: &[&str] =
+    &["\"warning\" \"glibc-too-new\" \"debugpy/_vendored/pydevd/pydevd_attach_to_process/attach_linux_amd64.so\""];
+
+/// All of them load on Lambda, so that whatever else is said of them is a false alarm.
+#[test]
+fn native_code_of_popular_packages_is_silent() {
+    let mut alarms = Vec::new();
+    for arch in ["x86_64", "arm64"] {
+        for runtime in ["python3.13", "python3.11"] {
+            for packages in NATIVE_PYTHON {
+                let project = Project::empty();
+                project
+                    .write("handler.py", "def handler(event, context):\n    return 1\n")
+                    .write("requirements.txt", &packages.join("\n"));
+                let args = ["--runtime", runtime, "--handler", "handler.handler", "--arch", arch];
+                let found = native_findings(&project, &args);
+                alarms.extend(found.into_iter().map(|said| format!("{runtime} {arch} {packages:?}: {said}")));
+            }
+        }
+        for packages in NATIVE_NODE {
+            let project = Project::empty();
+            let needs: Vec<String> = packages.iter().map(|name| format!("{name:?}: \"*\"")).collect();
+            project
+                .write("index.js", "exports.handler = async () => 1\n")
+                .write("package.json", &format!("{{\"dependencies\": {{{}}}}}", needs.join(", ")));
+            let found = native_findings(&project, &["--runtime", "nodejs22.x", "--arch", arch]);
+            alarms.extend(found.into_iter().map(|said| format!("nodejs22.x {arch}: {said}")));
+        }
+    }
+    alarms.retain(|alarm| !TRUE.iter().any(|known| alarm.contains(known)));
+    assert!(alarms.is_empty(), "{alarms:#?}");
+}

@@ -44,7 +44,6 @@ mod tests {
     use super::*;
     use crate::check::{Subject, testing};
     use crate::lambda::Date;
-    use crate::tree::Tree;
     use std::collections::BTreeMap;
 
     fn rules(variables: &[(&str, &str)]) -> Vec<&'static str> {
@@ -52,19 +51,8 @@ mod tests {
             variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let tree = testing::tree(&[("app.py", "")]);
         let runtime = lambda::find("python3.13").unwrap();
-        let subject = Subject {
-            runtime,
-            architecture: lambda::Architecture::X86_64,
-            handler: None,
-            tree: &tree,
-            packages: &[],
-            environment: &environment,
-            today: Date::new(2026, 1, 1),
-            layers: &[],
-            opt: &Tree::new(),
-            opt_bytes: 0,
-            opt_is_known: true,
-        };
+        let architecture = lambda::Architecture::X86_64;
+        let subject = Subject::alone(runtime, architecture, &tree, &environment, Date::new(2026, 1, 1));
         check_environment(&subject).iter().map(|f| f.rule.id()).collect()
     }
 

@@ -114,19 +114,9 @@ mod tests {
     fn said(runtime: &str, own: &[(&str, &str)], opt: &[(&str, &str)], layers: &[Attached<'_>]) -> Vec<Rule> {
         let (tree, opt) = (tree(own), tree(opt));
         let environment = BTreeMap::new();
-        let subject = Subject {
-            runtime: lambda::find(runtime).unwrap(),
-            architecture: Architecture::X86_64,
-            handler: None,
-            tree: &tree,
-            packages: &[],
-            environment: &environment,
-            today: Date::new(2026, 11, 23),
-            layers,
-            opt: &opt,
-            opt_bytes: opt.bytes(),
-            opt_is_known: true,
-        };
+        let runtime = lambda::find(runtime).unwrap();
+        let alone = Subject::alone(runtime, Architecture::X86_64, &tree, &environment, Date::new(2026, 11, 23));
+        let subject = Subject { layers, opt: &opt, opt_bytes: opt.bytes(), ..alone };
         check_layers(&subject).into_iter().map(|finding| finding.rule).collect()
     }
 

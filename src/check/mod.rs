@@ -7,18 +7,20 @@
 mod environment;
 mod handler;
 mod layers;
+mod native;
 mod runtime;
 mod secrets;
 mod size;
 
 use std::collections::BTreeMap;
 
-use crate::finding::Finding;
+use crate::finding::{Finding, Rule};
 use crate::lambda::{Architecture, Date, Runtime};
 use crate::resolve::Package;
 use crate::tree::Tree;
 
 pub use layers::{Attached, packages_stay};
+pub use native::{Mount, Native, check_native};
 pub use runtime::check_runtime;
 pub use size::check_zip_size;
 
@@ -49,16 +51,67 @@ pub struct Subject<'a> {
     pub opt_is_known: bool,
 }
 
+/// What a function without layers has at `/opt`.
+static NOTHING: Tree = Tree::new();
+
+impl<'a> Subject<'a> {
+    /// A package by itself: no handler is named, no layers, nothing is known of where its files come from.
+    pub fn alone(
+        runtime: &'static Runtime,
+        architecture: Architecture,
+        tree: &'a Tree,
+        environment: &'a BTreeMap<String, String>,
+        today: Date,
+    ) -> Self {
+        Self {
+            runtime,
+            architecture,
+            handler: None,
+            tree,
+            packages: &[],
+            environment,
+            today,
+            layers: &[],
+            opt: &NOTHING,
+            opt_bytes: 0,
+            opt_is_known: true,
+        }
+    }
+}
+
 /// Runs every rule that does not need the finished zip.
 pub fn check(subject: &Subject<'_>) -> Vec<Finding> {
-    let rules: [fn(&Subject<'_>) -> Vec<Finding>; 5] = [
+    let rules: [fn(&Subject<'_>) -> Vec<Finding>; 6] = [
         size::check_unzipped,
         handler::check_handler,
         environment::check_environment,
         secrets::check_secrets,
         layers::check_layers,
+        check_machine_code,
     ];
     rules.iter().flat_map(|rule| rule(subject)).collect()
+}
+
+/// Runs the rules that look at files alone, whatever they are for: what a layer is judged by.
+pub fn check_files(subject: &Subject<'_>) -> Vec<Finding> {
+    [size::check_unzipped(subject), secrets::check_secrets(subject)].concat()
+}
+
+fn check_machine_code(subject: &Subject<'_>) -> Vec<Finding> {
+    let opt = (!subject.opt.is_empty()).then(|| Mount::layers(subject.opt));
+    let mounts: Vec<Mount<'_>> = std::iter::once(Mount::task(subject.tree)).chain(opt).collect();
+    let mut findings = check_native(&Native {
+        runtime: subject.runtime,
+        architecture: subject.architecture,
+        mounts: &mounts,
+        handler: subject.handler,
+        packages: subject.packages,
+    });
+    if !subject.opt_is_known {
+        // It may be in a layer that exists.
+        findings.retain(|finding| finding.rule != Rule::MissingSharedLibrary);
+    }
+    findings
 }
 
 #[cfg(test)]
@@ -83,19 +136,9 @@ mod testing {
 
     pub(super) fn check_tree(runtime: &str, handler: &str, tree: &Tree) -> Vec<String> {
         let environment = BTreeMap::new();
-        let subject = Subject {
-            runtime: lambda::find(runtime).unwrap(),
-            architecture: Architecture::X86_64,
-            handler: Some(handler),
-            tree,
-            packages: &[],
-            environment: &environment,
-            today: Date::new(2026, 11, 23),
-            layers: &[],
-            opt: &Tree::new(),
-            opt_bytes: 0,
-            opt_is_known: true,
-        };
+        let runtime = lambda::find(runtime).unwrap();
+        let alone = Subject::alone(runtime, Architecture::X86_64, tree, &environment, Date::new(2026, 11, 23));
+        let subject = Subject { handler: Some(handler), ..alone };
         check(&subject).iter().map(|f| format!("{}: {}", f.rule, f.message)).collect()
     }
 }

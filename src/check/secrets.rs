@@ -47,7 +47,10 @@ pub(super) fn check_secrets(subject: &Subject<'_>) -> Vec<Finding> {
 
 fn what_kind(path: &str, name: &str, entry: &Entry) -> Option<&'static str> {
     // Packages from a registry are public, and bring certificates and test keys of their own.
-    let Entry::File { source: Source::Disk(_) | Source::Bytes(_), size, .. } = entry else { return None };
+    let Entry::File { source, size, .. } = entry else { return None };
+    if matches!(source, Source::Member(archive, _) if archive.is_public()) {
+        return None;
+    }
     let lower = name.to_lowercase();
     if SAMPLE_SUFFIXES.iter().any(|s| lower.ends_with(s)) {
         return None;

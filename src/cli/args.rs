@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Decide everything and pack nothing: functions, packages, sizes, what each rule left out and why
     Plan(PlanArgs),
+    /// Judge zips, folders and layer zips that anyone has made against Lambda's rules
+    Check(CheckArgs),
     /// Write a commented lambda-pack.toml from what is detected
     Init(InitArgs),
     /// The content store
@@ -268,6 +270,44 @@ pub(crate) enum Color {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Zips, or folders that are to be zipped
+    #[arg(required = true, value_name = "ARTIFACT")]
+    pub(crate) artifacts: Vec<PathBuf>,
+
+    /// Runtime identifier, such as python3.13 [default: what the files tell]
+    #[arg(long, value_name = "ID")]
+    pub(crate) runtime: Option<String>,
+
+    /// Architecture [default: that of most native files]
+    #[arg(long, value_name = "ARCH", value_parser = ["x86_64", "arm64"])]
+    pub(crate) arch: Option<String>,
+
+    /// Handler, such as app.handler; without one it is not looked for
+    #[arg(long, value_name = "H", conflicts_with = "layer")]
+    pub(crate) handler: Option<String>,
+
+    /// They are layers [default: where nothing but folders of layers is at the root]
+    #[arg(long)]
+    pub(crate) layer: bool,
+
+    /// What stdout gets
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: CheckFormat,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// A line for each artifact; findings go to stderr
+    Text,
+    /// One JSON document
+    Json,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct InitArgs {
     /// Where to look, and where lambda-pack.toml goes
     #[arg(default_value = ".", hide_default_value = true)]
@@ -376,7 +416,7 @@ fn missing(path: &Path) -> Error {
 }
 
 /// Today, or the day that `LAMBDA_PACK_TODAY` names (so that what was said on a day can be said again).
-fn today() -> Result<Date> {
+pub(crate) fn today() -> Result<Date> {
     match std::env::var("LAMBDA_PACK_TODAY") {
         Ok(text) if !text.is_empty() => {
             text.parse().map_err(|e: String| Error::config(format!("LAMBDA_PACK_TODAY: {e}")))

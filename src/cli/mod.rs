@@ -3,6 +3,7 @@
 mod args;
 mod build;
 mod cache;
+mod check;
 mod init;
 mod output;
 mod print;
@@ -51,6 +52,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Build(args)) => build::run(&args),
         Some(Command::Publish(args)) => publish::run(&args),
         Some(Command::Plan(args)) => build::plan(&args.project),
+        Some(Command::Check(args)) => check::run(&args),
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Cache(command)) => cache::run(command),
         Some(Command::Completions { shell }) => completions(shell),

@@ -14,6 +14,9 @@ pub const UNZIPPED_LIMIT: u64 = 262_144_000;
 /// What Lambda says at [`UNZIPPED_LIMIT`] (`InvalidParameterValueException`).
 pub const UNZIPPED_MESSAGE: &str = "Unzipped size must be smaller than 262144000 bytes";
 
+/// What Lambda says of a zip that it cannot read (`InvalidParameterValueException`).
+pub const UNZIP_MESSAGE: &str = "Could not unzip uploaded file. Please check your file, then try to upload again.";
+
 /// The compact JSON of the variables may have this many bytes, not one more.
 pub const ENVIRONMENT_LIMIT: usize = 4_096;
 /// What Lambda says above [`ENVIRONMENT_LIMIT`], followed by `String measured: {json}` (left out here: values are secrets).

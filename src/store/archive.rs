@@ -5,6 +5,8 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::natives::{Native, Natives};
+use crate::elf::{self, Image};
 use crate::error::{Error, Result};
 use crate::pack::zip::Method;
 use crate::tree::ArchivePath;
@@ -13,6 +15,8 @@ use crate::tree::ArchivePath;
 pub(super) const MAX_MEMBERS: usize = 500_000;
 /// Archives that unpack to more than this are refused.
 pub(super) const MAX_UNPACKED: u64 = 4 << 30;
+/// The facts of native members larger than this are not taken: alone they are more than Lambda unpacks.
+const MAX_NATIVE: u64 = crate::lambda::UNZIPPED_LIMIT;
 /// Members larger than this are not read into memory; twice what Lambda takes, as of files on disk.
 const MAX_READ: u64 = crate::lambda::UNZIPPED_LIMIT * 2;
 
@@ -32,7 +36,7 @@ pub struct Member {
     /// Whether it may be executed.
     pub executable: bool,
     /// Where its packed bytes start in the archive.
-    offset: u64,
+    pub(crate) offset: u64,
 }
 
 /// A zip of which the directory has been read and checked. Its members were inflated once, and their CRCs compared, when
@@ -45,6 +49,10 @@ pub struct Archive {
     is_final: bool,
     /// Digests of what is in it, once they are known.
     pub(super) contents: OnceLock<Vec<String>>,
+    /// From a registry, where anyone can read it.
+    is_public: bool,
+    /// What its native members say of themselves, once somebody has asked.
+    natives: OnceLock<Natives>,
 }
 
 impl Member {
@@ -105,35 +113,86 @@ impl Archive {
         if let Some(twice) = members.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(bad(format!("`{}` is in it twice", twice[0].path)));
         }
-        Ok(Self { path: path.to_owned(), members, is_final, contents: OnceLock::new() })
+        let (contents, natives) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { path: path.to_owned(), members, is_final, is_public: true, contents, natives })
     }
 
-    /// Inflates every member and compares its CRC and length with the directory.
-    pub fn verify(&self) -> Result<()> {
+    /// A zip that anyone has made, in the order of its members' paths, and what is wrong with its contents. Nothing is
+    /// written beside it.
+    pub(crate) fn of_stranger(path: &Path, members: Vec<Member>) -> (Self, Result<()>) {
+        let (contents, natives) = (OnceLock::new(), OnceLock::new());
+        let archive = Self { path: path.to_owned(), members, is_final: false, is_public: false, contents, natives };
+        let total = archive.members.iter().fold(0_u64, |sum, member| sum.saturating_add(member.size));
+        // More than that is refused for its size, and not worth the time.
+        let verified = if total > MAX_UNPACKED / 4 { Ok(Natives::default()) } else { archive.verify() };
+        match verified {
+            Ok(natives) => (archive.with_natives(natives), Ok(())),
+            Err(error) => (archive.with_natives(Natives::default()), Err(error)),
+        }
+    }
+
+    /// Whether it is from a registry, where anyone can read it.
+    pub fn is_public(&self) -> bool {
+        self.is_public
+    }
+
+    /// Inflates every member and compares its CRC and length with the directory. Gives the facts of those that are native.
+    pub fn verify(&self) -> Result<Natives> {
         use rayon::prelude::*;
-        (0..self.members.len()).into_par_iter().try_for_each(|index| {
-            let member = &self.members[index];
-            let mut crc = crc32fast::Hasher::new();
-            let mut reader = self.reader(index).map_err(|e| Error::io("read", &self.path, &e))?.take(member.size + 1);
-            let mut buffer = vec![0; 64 << 10];
-            let mut length = 0_u64;
-            loop {
-                let n = reader.read(&mut buffer).map_err(|e| self.damaged(member, &e.to_string()))?;
-                if n == 0 {
-                    break;
-                }
-                crc.update(&buffer[..n]);
-                length += n as u64;
+        let verified: Result<Vec<Option<Native>>> =
+            (0..self.members.len()).into_par_iter().map(|index| self.verify_member(index)).collect();
+        Ok(Natives::new(verified?.into_iter().flatten().collect()))
+    }
+
+    fn verify_member(&self, index: usize) -> Result<Option<Native>> {
+        let member = &self.members[index];
+        let mut crc = crc32fast::Hasher::new();
+        let mut reader = self.reader(index).map_err(|e| Error::io("read", &self.path, &e))?.take(member.size + 1);
+        let mut buffer = vec![0; 64 << 10];
+        let mut length = 0_u64;
+        let mut kept = Vec::new();
+        loop {
+            let n = reader.read(&mut buffer).map_err(|e| self.damaged(member, &e.to_string()))?;
+            if n == 0 {
+                break;
             }
-            if length != member.size {
-                return Err(self
-                    .damaged(member, &format!("its length is not the {} bytes that the directory says", member.size)));
+            crc.update(&buffer[..n]);
+            // Only what begins like ELF is wanted whole.
+            if (length < elf::PROBE as u64 || elf::is_elf(&kept)) && member.size <= MAX_NATIVE {
+                kept.extend_from_slice(&buffer[..n]);
             }
-            if crc.finalize() != member.crc32 {
-                return Err(self.damaged(member, "its CRC is not what the directory says"));
-            }
-            Ok(())
-        })
+            length += n as u64;
+        }
+        if length != member.size {
+            return Err(
+                self.damaged(member, &format!("its length is not the {} bytes that the directory says", member.size))
+            );
+        }
+        if crc.finalize() != member.crc32 {
+            return Err(self.damaged(member, "its CRC is not what the directory says"));
+        }
+        Ok(Image::of(&kept).map(|image| Native { index, crc32: member.crc32, image }))
+    }
+
+    /// What its native members say of themselves: as it was kept beside the archive, or looked at now and kept.
+    pub fn natives(&self) -> &Natives {
+        // Not by `get_or_init`: whoever waits there would keep a worker thread that the work may need.
+        if let Some(natives) = self.natives.get() {
+            return natives;
+        }
+        let natives = Natives::read(self).unwrap_or_else(|| {
+            // A member that was damaged since it entered the store says nothing here, and fails when it is packed.
+            let look = |index| self.verify_member(index).ok().flatten();
+            let natives = Natives::new((0..self.members.len()).filter_map(look).collect());
+            let _ = natives.write(&self.path);
+            natives
+        });
+        self.natives.get_or_init(|| natives)
+    }
+
+    /// Takes facts that were found while the archive entered the store.
+    pub(super) fn with_natives(self, natives: Natives) -> Self {
+        Self { natives: OnceLock::from(natives), ..self }
     }
 
     fn damaged(&self, member: &Member, what: &str) -> Error {

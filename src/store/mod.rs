@@ -6,7 +6,9 @@
 //!     zip/<alg>-<hex>.zip      a wheel as it was fetched
 //!     tarball/<encoder>/<alg>-<hex>.zip  an npm tarball, written anew as a zip of ours
 //!     built/<encoder>/<alg>-<hex>.zip    a wheel that was built here, written anew
-//!     …/<alg>-<hex>.sha256     the digest of the file beside it; without it the file is not trusted
+//!     …/<alg>-<hex>.sha256     the digest of the file beside it; without it the file is not trusted. A second line says
+//!                              when there are no native files in it
+//!     …/<alg>-<hex>.natives-1  what the native files in it say of themselves (see `natives`)
 //!     …/<alg>-<hex>.contents-1 digests of its members (see `contents`)
 //!   answers-v1/
 //!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer
@@ -22,6 +24,7 @@ mod entries;
 mod fetch;
 mod ingest;
 mod mirror;
+mod natives;
 mod resolver;
 
 use std::collections::HashMap;
@@ -37,6 +40,7 @@ pub use entries::{Entries, WORTH};
 pub(crate) use fetch::percent_decode;
 pub use fetch::{Fetcher, Remote, file_url};
 pub use mirror::{Mirror, Place};
+pub use natives::{Native, Natives};
 
 use crate::error::{Error, Result};
 use crate::fsio::{self, AtomicFile};
@@ -137,7 +141,8 @@ impl Store {
         if let Some(archive) = self.opened().get(&path) {
             return Ok(Some(Arc::clone(archive)));
         }
-        let Ok(expected) = fs::read_to_string(path.with_extension("sha256")) else { return Ok(None) };
+        let Ok(beside) = fs::read_to_string(path.with_extension("sha256")) else { return Ok(None) };
+        let (expected, natives) = beside.split_once('\n').unwrap_or((&beside, ""));
         let Ok(mut file) = File::open(&path) else { return Ok(None) };
         let actual = hash_file(&mut file, Algorithm::Sha256).map_err(|e| Error::io("read", &path, &e))?;
         if actual.hex() != expected.trim()
@@ -147,6 +152,9 @@ impl Store {
             return Ok(None);
         }
         match Archive::open(&path, form.is_final()) {
+            Ok(archive) if natives.trim() == natives::NONE => {
+                Ok(Some(self.keep_open(path, archive.with_natives(Natives::default()))))
+            }
             Ok(archive) => Ok(Some(self.keep_open(path, archive))),
             Err(_) => {
                 self.forget(&path);
@@ -167,6 +175,7 @@ impl Store {
 
     fn forget(&self, path: &Path) {
         let _ = fs::remove_file(path.with_extension("sha256"));
+        let _ = fs::remove_file(natives::beside(path));
         let _ = fs::remove_file(path);
     }
 
@@ -190,12 +199,16 @@ impl Store {
         };
         // Checked before it gets its name: what has a name in the store has been proven.
         let archive = Archive::open(finished.path(), false).and_then(|archive| archive.verify());
-        archive.map_err(|e| e.context(label))?;
+        let natives = archive.map_err(|e| e.context(label))?;
         let mut file = finished.file().try_clone().map_err(|e| Error::io("read", finished.path(), &e))?;
         let actual = hash_file(&mut file, Algorithm::Sha256).map_err(|e| Error::io("read", finished.path(), &e))?;
         finished.commit()?;
-        fsio::write_atomic(&slot.with_extension("sha256"), format!("{}\n", actual.hex()).as_bytes())?;
-        let archive = Archive::open(&slot, form.is_final())?;
+        let none = if natives.is_empty() { natives::NONE } else { "" };
+        fsio::write_atomic(&slot.with_extension("sha256"), format!("{}\n{none}", actual.hex()).as_bytes())?;
+        if !natives.is_empty() {
+            natives.write(&slot)?;
+        }
+        let archive = Archive::open(&slot, form.is_final())?.with_natives(natives);
         Ok(self.keep_open(slot, archive))
     }
 

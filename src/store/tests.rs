@@ -186,3 +186,44 @@ fn a_local_wheel_must_have_the_digest_that_is_asked_for() {
     bench.store.adopt_built(&path, "a 1", Some(&sha512.finish())).unwrap();
     assert!(bench.store.adopt_built(&path, "a 1", Some(&sha256(b"other"))).is_err(), "also when the store has it");
 }
+
+#[test]
+fn facts_of_native_members_are_kept_beside_the_archive_and_made_anew_when_they_are_not_whole() {
+    use crate::elf::testing::Sketch;
+    let bench = Bench::new();
+    let library = Sketch::library().needed(&["libc.so.6"]).soname("libx.so").bytes();
+    let remote = bench.remote(&zip_of(&[("a.py", b"x"), ("lib/libx.so", &library), ("z.exe", b"MZ")]), Form::Zip);
+    let archive = bench.fetch(&remote).unwrap();
+    let beside = archive.path().with_extension("natives-1");
+    let kept = fs::read(&beside).unwrap();
+    let facts = archive.natives().clone();
+    assert_eq!((facts.len(), facts.get(0)), (1, None));
+    let crate::elf::Image::Elf(elf) = facts.get(1).unwrap() else { panic!("{facts:?}") };
+    assert_eq!((elf.soname.as_deref(), elf.needed.as_slice()), (Some("libx.so"), &["libc.so.6".to_owned()][..]));
+
+    let again =
+        || Store::new(bench.store.root()).archive(Form::Zip, &remote.digest).unwrap().unwrap().natives().clone();
+    let put = |bytes: &[u8]| File::create(&beside).unwrap().write_all(bytes).unwrap();
+    // Believed as it stands, without a look into the archive: of a file that says it of itself.
+    let other = String::from_utf8(kept.clone()).unwrap().replace("libx.so", "liby.so");
+    let (_, rest) = other.split_once('\n').unwrap();
+    put(format!("{}\n{rest}", sha256(rest.as_bytes()).hex()).as_bytes());
+    assert_ne!(again(), facts);
+    for damage in [0, 70, kept.len() - 1] {
+        let mut bytes = kept.clone();
+        bytes[damage] ^= 1;
+        put(&bytes);
+        assert_eq!(again(), facts, "byte {damage}");
+        assert_eq!(fs::read(&beside).unwrap(), kept);
+    }
+    put(&[]);
+    assert_eq!(again(), facts);
+    fs::remove_file(&beside).unwrap();
+    assert_eq!(again(), facts);
+    let pure = bench.fetch(&bench.remote(&zip_of(&[("a.py", b"x")]), Form::Zip)).unwrap();
+    assert!(pure.natives().is_empty() && !pure.path().with_extension("natives-1").exists());
+    // Facts of another archive are not taken.
+    let rest = r#"[{"index":0,"crc32":1,"image":"Pe"}]"#;
+    put(format!("{}\n{rest}", sha256(rest.as_bytes()).hex()).as_bytes());
+    assert_eq!(again(), facts);
+}

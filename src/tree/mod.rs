@@ -119,8 +119,8 @@ pub struct Tree {
 
 impl Tree {
     /// An empty tree.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { entries: BTreeMap::new() }
     }
 
     /// Puts an entry at a path and returns what stood there.

@@ -515,14 +515,14 @@ fn relative_link(path: &ArchivePath, to: &ArchivePath) -> String {
 }
 
 #[cfg(unix)]
-fn is_executable(_disk: &Path, metadata: &fs::Metadata) -> bool {
+pub(crate) fn is_executable(_disk: &Path, metadata: &fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o100 != 0
 }
 
 /// Windows has no such bit: scripts and ELF files are what Linux would execute.
 #[cfg(not(unix))]
-fn is_executable(disk: &Path, _metadata: &fs::Metadata) -> bool {
+pub(crate) fn is_executable(disk: &Path, _metadata: &fs::Metadata) -> bool {
     use std::io::Read;
     let mut magic = [0; 4];
     let read = fs::File::open(disk).and_then(|mut f| f.read(&mut magic)).unwrap_or(0);

@@ -23,6 +23,7 @@ mod manifest;
 mod npmrc;
 mod packages;
 mod platform;
+mod prebuilds;
 mod project;
 mod source;
 
@@ -190,7 +191,8 @@ impl Locked {
         let graph = if unfit.is_empty() { self.graph } else { graph::needed(&lock, &importer, self.target, &unfit)? };
         let layout = layout::lay_out(&graph, &importer)?;
         let parts = Parts { lock: &lock, graph: &graph, layout: &layout, sources: &self.sources, archives, request };
-        let (packages, findings) = parts.assemble()?;
+        let (packages, findings, left_out) = parts.assemble()?;
+        let notes = notes.into_iter().chain(left_out.note(request.architecture)).collect();
         let application = self.application;
         // What npm has read to write a lock is not known.
         let inputs = (!is_fresh).then(|| inputs(request));

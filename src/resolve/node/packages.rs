@@ -11,6 +11,7 @@ use super::graph::Graph;
 use super::layout::Layout;
 use super::lock::{Lock, slot_name};
 use super::manifest::{Manifest, Published};
+use super::prebuilds::{self, LeftOut};
 use super::project;
 use super::source::Source;
 use crate::error::{Error, Result};
@@ -29,9 +30,10 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// The packages in the order of their paths, and what is wrong with them.
-    pub(super) fn assemble(&self) -> Result<(Vec<Package>, Vec<Finding>)> {
+    /// The packages in the order of their paths, what is wrong with them, and what was left out of them.
+    pub(super) fn assemble(&self) -> Result<(Vec<Package>, Vec<Finding>, LeftOut)> {
         let (mut packages, mut findings) = (Vec::new(), Vec::new());
+        let mut left_out = LeftOut::default();
         let mut said: Vec<&str> = Vec::new();
         for (path, location) in self.layout {
             let (tree, compiles) = match self.source(location)? {
@@ -47,6 +49,8 @@ impl Parts<'_> {
                 }
                 Source::Folder(folder) => (self.folder_tree(path, location, folder, &mut findings)?, false),
             };
+            let (tree, out) = prebuilds::leave_out(tree, self.request.architecture);
+            left_out.add(out);
             if self.lock.get(location).is_some_and(|e| e.install_script) && !said.contains(&location.as_str()) {
                 findings.push(self.not_run(path, location, compiles.then(|| has_binary(&tree))));
                 said.push(location);
@@ -58,7 +62,7 @@ impl Parts<'_> {
                 tree,
             });
         }
-        Ok((packages, findings))
+        Ok((packages, findings, left_out))
     }
 
     fn source(&self, location: &str) -> Result<&Source> {
