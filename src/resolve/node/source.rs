@@ -71,12 +71,16 @@ pub(super) fn find(lock: &Lock, location: &str, project_root: &Path) -> Result<S
 fn commit(lock: &Lock, location: &str, resolved: &str, project_root: &Path) -> Result<Source> {
     let (url, id) = resolved.split_once('#').unwrap_or((resolved, ""));
     // Behind it, npm may name a folder of the repository: `#<commit>::path:folder`.
-    let id = id.split("::").next().unwrap_or(id);
+    let (id, within) = id.split_once("::").unwrap_or((id, ""));
+    if !GIT.iter().any(|start| url.starts_with(start)) || within.split(['/', ':']).any(|part| part == "..") {
+        let what = format!("comes from `{}`, which is no address in Git", crate::process::redact(resolved));
+        return Err(refused(lock, location, &what, ANEW));
+    }
     if !matches!(id.len(), 40 | 64) || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
         let what = format!("comes from `{}`, which names no full id of a commit", crate::process::redact(resolved));
         return Err(refused(lock, location, &what, ANEW));
     }
-    if let Some(path) = url.strip_prefix("git+file://").or_else(|| url.strip_prefix("git+file:")) {
+    if let Some(path) = url.strip_prefix("git+file://") {
         inside(lock, location, Path::new(&percent_decode(path)), project_root)?;
     }
     Ok(Source::Unlisted(Unlisted::Git(resolved.to_owned())))
@@ -134,8 +138,22 @@ fn local(entry: &Entry) -> Option<Local<'_>> {
 }
 
 fn is_git(resolved: &str) -> bool {
-    ["git+", "git:", "git@", "github:", "gitlab:", "bitbucket:", "gist:"].iter().any(|p| resolved.starts_with(p))
+    resolved.starts_with("git+") || GIT.iter().any(|start| resolved.starts_with(start))
 }
+
+/// How addresses in Git begin, as npm writes and reads them. Git itself knows more, of which some run commands.
+const GIT: &[&str] = &[
+    "git+ssh://",
+    "git+https://",
+    "git+http://",
+    "git+file://",
+    "git://",
+    "git@",
+    "github:",
+    "gitlab:",
+    "bitbucket:",
+    "gist:",
+];
 
 fn folder(lock: &Lock, location: &str, relative: &Path, project_root: &Path) -> Result<Source> {
     inside(lock, location, relative, project_root).map(Source::Folder)
@@ -232,6 +250,8 @@ mod tests {
             "node_modules/git": {"resolved": "git+ssh://git@h/x.git#main"}, "node_modules/none": {"version": "latest"},
             "node_modules/repo": {"resolved": format!("git+file://{}/../repo#{commit}", root.display())},
             "node_modules/odd": {"resolved": "ftp://h/x.tgz"},
+            "node_modules/run": {"resolved": format!("git+ext::sh -c x#{commit}")},
+            "node_modules/up": {"resolved": format!("git+ssh://git@h/x.git#{commit}::path:/a/../../b")},
             "node_modules/ssh": {"resolved": format!("git+ssh://git@h/x.git#{commit}"), "integrity": INTEGRITY},
             "node_modules/web": {"resolved": "https://h/x.tgz", "version": "1.0.0"},
             "node_modules/old": {"resolved": "https://h/old/-/old-1.0.0.tgz", "version": "1.0.0"},
@@ -266,6 +286,8 @@ mod tests {
             ("node_modules/repo", "outside the project"),
             ("node_modules/none", "no integrity"),
             ("node_modules/odd", "no address"),
+            ("node_modules/run", "no address in Git"),
+            ("node_modules/up", "no address in Git"),
         ] {
             let error = of(location).unwrap_err();
             assert!(error.to_string().contains(why) && !error.hints().is_empty(), "{location}: {error}");

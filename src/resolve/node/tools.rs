@@ -49,8 +49,8 @@ impl Tools {
 
     /// What npm's answers about the project in `folder` depend on, beside the project: npm itself, and its configuration.
     pub(super) fn facts(&self, folder: &Path) -> Result<Vec<String>> {
-        let node = self.node()?;
-        let mut facts = vec![format!("node {} {}", node.version, node.abi)];
+        // Without Node.js there is no npm either, which is for the call of npm to say.
+        let mut facts: Vec<String> = self.node().ok().map(|node| format!("{node:?}")).into_iter().collect();
         for program in ["npm", "node"].into_iter().filter_map(find_program) {
             facts.push(fresh::tool(&program));
             // What a distribution has written beside npm's own code.
