@@ -109,6 +109,12 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     file.commit()
 }
 
+/// Lets everybody execute a file.
+pub fn make_executable(path: &Path) -> Result<()> {
+    let file = File::open(path).map_err(|e| Error::io("read", path, &e))?;
+    set_mode(&file, 0o755).map_err(|e| Error::io("write", path, &e))
+}
+
 /// Creates a folder and what is above it.
 pub fn create_dir_all(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| Error::io("create the folder", path, &e))

@@ -18,6 +18,21 @@ pub struct Tool {
     install: Option<String>,
 }
 
+/// What makes Git work on another repository than the one of its folder. Git sets them where it runs hooks.
+const REPOSITORY_VARIABLES: &[&str] = &[
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
+    "GIT_CONFIG",
+];
+
 /// What a program that succeeded wrote.
 #[derive(Debug)]
 pub struct Output {
@@ -95,6 +110,12 @@ impl Tool {
     pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cwd = Some(dir.into());
         self
+    }
+
+    /// Takes away what makes Git work on another repository than that of its folder.
+    #[must_use]
+    pub fn in_no_repository(self) -> Self {
+        REPOSITORY_VARIABLES.iter().fold(self, |tool, name| tool.env_remove(*name))
     }
 
     /// What to do when the program is missing, as a hint.
@@ -186,7 +207,7 @@ pub(crate) fn quote(word: &str) -> String {
 }
 
 /// The last `count` lines, on lines of their own.
-fn last_lines(text: &str, count: usize) -> String {
+pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
     let from = lines.len().saturating_sub(count);
     let mut out = String::new();

@@ -379,7 +379,7 @@ fn one_worker_can_wait_for_an_archive_and_check_it() {
     let stub = item("{\"url\":\"file:///a-1-py3-none-any.whl\"}".to_owned());
     // A pip that finds a source only, until a wheel is offered beside the index.
     let pip = format!(
-        "#!/bin/sh\ncase \"$*\" in\n*--version*) echo 'pip 24.0 from x'; exit;;\n*--no-binary*) echo '{source}'; exit;;\nesac\n\
+        "#!/bin/sh\ncase \"$*\" in\n*pip.__version__*) echo 24.0; exit;;\n*--no-binary*) echo '{source}'; exit;;\nesac\n\
          while [ $# -gt 0 ]; do [ \"$1\" = --find-links ] && links=$2; shift; done\n\
          if ls $links/*.whl >/dev/null 2>&1; then echo '{stub}'; else echo 'ERROR: No matching distribution found for a==1' >&2; exit 1; fi\n"
     );

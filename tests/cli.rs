@@ -185,6 +185,8 @@ fn init_writes_a_config_that_builds() {
     # architecture = "arm64"                      # "x86_64" unless it is said
     # exclude = ["tests/", "*.md"]                # in gitignore syntax; a `.lambdaignore` file does the same
     # environment = { LOG_LEVEL = "info" }        # only measured and checked: your deployment sets it
+    # allow-scripts = ["better-sqlite3"]          # npm packages whose install scripts are run
+    # layers = "shared"                           # packages that several functions have go to layers
 
     [functions.api]
     path = "services/api"
@@ -199,6 +201,12 @@ fn init_writes_a_config_that_builds() {
     # More that a function may have:
     # include = [{ from = "common/schemas", to = "schemas" }]   # files from elsewhere in the project
     # bin = "worker"                              # for Cargo packages of several binaries
+    # layers = ["shared", "common"]               # also a layer of your own, or the ARN of one that exists
+
+    # [layers.common]
+    # path = "layers/common"                      # a folder laid out as a layer (python/, nodejs/, lib/, extensions/, …), or files
+    # manifest = "layers/requirements.txt"        # packages; with `path`, both
+    # runtime = ["python3.12", "python3.13"]
 
     # Rules may be set to "ignore", "note", "warning" or "error".
     # [checks]

@@ -198,7 +198,7 @@ fn folders_without_dependencies_need_no_npm_and_no_lock() {
     let project = Project::empty();
     project.write("plain/index.js", "");
     project.write("node_modules/x/index.js", "");
-    let how = How { offline: true, locked: true, empty_store: true };
+    let how = How { offline: true, locked: true, empty_store: true, ..How::default() };
     let resolution = project.resolve_as("plain", Architecture::X86_64, how).unwrap();
     assert!(matches!(resolution.application, Application::Folder { replaced: [], filter: None }));
     project.write("package.json", r#"{"devDependencies": {"x": "*"}}"#);

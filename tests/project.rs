@@ -103,6 +103,7 @@ const MONOREPO: &str = r#"
 [defaults]
 architecture = "arm64"
 exclude = ["*.md"]
+allow-scripts = ["esbuild"]
 environment = { STAGE = "test", LEVEL = "info" }
 package = "zip"
 layers = "none"
@@ -114,6 +115,7 @@ handler = "app.handler"
 environment = { LEVEL = "debug" }
 include = ["common/schemas", { from = "common/x.txt", to = "data/x.txt" }]
 exclude = ["tests/"]
+allow-scripts = ["@own/native"]
 
 [functions.web]
 path = "services/web"
@@ -145,12 +147,16 @@ fn a_config_describes_functions() {
     assert_eq!((api.runtime.as_str(), api.handler.as_deref()), ("python3.12", Some("app.handler")));
     assert_eq!((api.architecture, web.architecture), (Architecture::Arm64, Architecture::X86_64));
     assert_eq!(api.exclude, ["*.md", "tests/"]);
+    assert_eq!(
+        (api.allow_scripts.join(" "), web.allow_scripts.join(" ")),
+        ("esbuild @own/native".into(), "esbuild".into())
+    );
     let environment: Vec<_> = api.environment.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(environment, ["LEVEL=debug", "STAGE=test"]);
     let include: Vec<_> = api.include.iter().map(|i| (i.from.clone(), i.to.as_str())).collect();
     let common = dir.path().join("common");
     assert_eq!(include, [(common.join("schemas"), "schemas"), (common.join("x.txt"), "data/x.txt")]);
-    assert_eq!(api.defined_at.as_ref().unwrap().line_column, Some((9, 12)));
+    assert_eq!(api.defined_at.as_ref().unwrap().line_column, Some((10, 12)));
     assert_eq!((web.runtime.as_str(), web.handler.as_deref()), ("nodejs22.x", None));
     let level = |rule: Rule| project.checks.0.get(&rule).copied();
     assert_eq!(level(Rule::CaseCollision), Some(Override::As(Level::Error)));
@@ -563,7 +569,12 @@ fn init_of_one_function_and_of_none() {
 
 #[test]
 fn the_template_of_init_is_valid_when_its_comments_are_taken_away() {
-    let dir = folder(&[("app.py", "handler = 1"), ("common/schemas/", "")]);
+    let dir = folder(&[
+        ("app.py", "handler = 1"),
+        ("common/schemas/", ""),
+        ("layers/common/", ""),
+        ("layers/requirements.txt", ""),
+    ]);
     let text = init_config(dir.path()).unwrap();
     let prose = |line: &str| line.starts_with("# ") && !line.contains(" = ") && !line.starts_with("# [");
     let settings: Vec<&str> =
@@ -572,6 +583,7 @@ fn the_template_of_init_is_valid_when_its_comments_are_taken_away() {
     let project = load(&at(dir.path())).unwrap();
     assert_eq!(project.functions[0].architecture, Architecture::Arm64);
     assert_eq!((project.checks.0.len(), project.functions[0].include.len()), (1, 1));
+    assert_eq!((project.layers.len(), &project.functions[0].layers.attached), (1, &vec!["common".to_owned()]));
 }
 
 #[test]

@@ -14,8 +14,18 @@ use crate::store::Place;
 use crate::tree::walk::Include;
 
 /// Keys that `[defaults]` and functions share.
-const SETTINGS: &[&str] =
-    &["runtime", "handler", "architecture", "package", "layers", "base", "include", "exclude", "environment"];
+const SETTINGS: &[&str] = &[
+    "runtime",
+    "handler",
+    "architecture",
+    "package",
+    "layers",
+    "base",
+    "include",
+    "exclude",
+    "environment",
+    "allow-scripts",
+];
 /// Keys of a function alone.
 const OF_FUNCTIONS: &[&str] = &["path", "bin"];
 
@@ -59,6 +69,7 @@ pub(crate) struct Settings {
     pub(crate) architecture: Option<Architecture>,
     pub(crate) include: Vec<Include>,
     pub(crate) exclude: Vec<String>,
+    pub(crate) allow_scripts: Vec<String>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) bin: Option<Located<String>>,
     /// Words and names as they are written.
@@ -76,6 +87,7 @@ impl Settings {
             architecture: self.architecture.or(defaults.architecture),
             include: defaults.include.iter().cloned().chain(self.include).collect(),
             exclude: defaults.exclude.iter().cloned().chain(self.exclude).collect(),
+            allow_scripts: defaults.allow_scripts.iter().cloned().chain(self.allow_scripts).collect(),
             environment,
             bin: self.bin,
             layers: self.layers.or_else(|| defaults.layers.clone()),
@@ -247,6 +259,7 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         handler: section.text("handler")?.map(|text| text.value),
         architecture: section.text("architecture")?.map(|text| architecture(&text)).transpose()?,
         exclude: section.texts("exclude")?.into_iter().map(|text| text.value).collect(),
+        allow_scripts: section.texts("allow-scripts")?.into_iter().map(|text| text.value).collect(),
         bin: section.text("bin")?,
         layers: section.text_or_texts("layers")?,
         ..Settings::default()

@@ -136,6 +136,7 @@ impl<'a> Loader<'a> {
             architecture: self.selection.architecture.or(settings.architecture).unwrap_or(Architecture::X86_64),
             include: settings.include,
             exclude: settings.exclude,
+            allow_scripts: settings.allow_scripts,
             environment: settings.environment,
             defined_at: (!detected).then_some(name.at),
             cargo,

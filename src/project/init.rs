@@ -18,7 +18,8 @@ const TEMPLATE: &str = include_str!("../../templates/lambda-pack.toml");
 const SHARED: &str =
     "layers = \"shared\"                           # packages that several functions have go to layers";
 /// Where they do not.
-const ALONE: &str = "# layers = \"shared\"                         # packages that several functions have go to layers";
+const ALONE: &str =
+    "# layers = \"shared\"                           # packages that several functions have go to layers";
 /// Folders below the first that are looked into.
 const MAX_DEPTH: usize = 3;
 /// Folders that hold what tools wrote, or tests; besides all whose names start with a dot.

@@ -98,6 +98,8 @@ pub struct FunctionSpec {
     pub include: Vec<Include>,
     /// Patterns of what to leave out, in gitignore syntax.
     pub exclude: Vec<String>,
+    /// Names of packages whose install scripts are run.
+    pub allow_scripts: Vec<String>,
     /// Environment variables that the deployment will set; only measured and checked here.
     pub environment: BTreeMap<String, String>,
     /// The binary, for a function that Cargo builds.
@@ -134,6 +136,7 @@ impl FunctionSpec {
             architecture: Architecture::X86_64,
             include: Vec::new(),
             exclude: Vec::new(),
+            allow_scripts: Vec::new(),
             environment: BTreeMap::new(),
             cargo: None,
             layers: LayerChoice::default(),

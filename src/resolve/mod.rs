@@ -4,12 +4,15 @@
 //! are fetched into the store and packages are assembled from them; nothing is installed. Where something must be built,
 //! the ecosystem's own tool builds it.
 
+mod environment;
 pub mod files;
 pub mod node;
 pub mod python;
 pub mod rust;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::finding::Finding;
@@ -17,7 +20,7 @@ use crate::fresh::Inputs;
 use crate::lambda::{Architecture, Runtime};
 use crate::project::FunctionSpec;
 use crate::report::Reporter;
-use crate::store::{Fetcher, Store};
+use crate::store::{Archive, Digest, Fetcher, Form, Store};
 use crate::tree::Tree;
 
 /// What a resolver works with. One per run, shared by all functions.
@@ -32,6 +35,21 @@ pub struct Context<'a> {
     pub offline: bool,
     /// Lock files must exist, agree with their manifests, and stay as they are.
     pub locked: bool,
+}
+
+impl Context<'_> {
+    /// Takes in a copy that lies in the cache of a package manager, if it has the digest, and shares it with those who may
+    /// have another cache.
+    fn adopt_copy(&self, form: Form, digest: &Digest, copy: &Path, label: &str) -> Option<Arc<Archive>> {
+        let archive = self.store.adopt_copy(form, digest, copy, label)?;
+        if let Some(mirror) = self.store.mirror().filter(|_| !self.offline)
+            && let Ok(copy) = File::open(copy)
+            && let Ok(metadata) = copy.metadata()
+        {
+            mirror.put(digest, copy, metadata.len());
+        }
+        Some(archive)
+    }
 }
 
 /// A function to resolve.

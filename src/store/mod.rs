@@ -14,6 +14,8 @@
 //!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer
 //!   entries-v1/                what was deflated once (see `entries`)
 //!
+//! ```
+//!
 //! A bucket carries its version in its name. Files are written under a temporary name and renamed; two processes that
 //! fetch the same archive both succeed. An entry whose bytes do not have their digest is thrown away and fetched again.
 
@@ -246,6 +248,12 @@ impl Store {
         self.adopt(Form::Built, &digest, copy, label)
     }
 
+    /// Takes a zip in that was made here, written anew, and says by which digest it is known.
+    pub fn adopt_made(&self, zip: &Path, label: &str) -> Result<(Arc<Archive>, Digest)> {
+        let digest = digest_of_file(zip, Algorithm::Sha256)?;
+        Ok((self.adopt_built(zip, label, Some(&digest))?, digest))
+    }
+
     /// Takes in a copy that lies in the cache of a package manager; nothing when there is none, or it has another digest.
     pub fn adopt_copy(&self, form: Form, digest: &Digest, copy: &Path, label: &str) -> Option<Arc<Archive>> {
         let mut from = File::open(copy).ok()?;
@@ -323,6 +331,12 @@ impl Store {
         }
         freed
     }
+}
+
+/// The digest of a file on disk.
+pub fn digest_of_file(path: &Path, algorithm: Algorithm) -> Result<Digest> {
+    let read = |e: std::io::Error| Error::io("read", path, &e);
+    hash_file(&mut File::open(path).map_err(read)?, algorithm).map_err(read)
 }
 
 fn hash_file(file: &mut File, algorithm: Algorithm) -> std::io::Result<Digest> {

@@ -21,10 +21,15 @@ pub(crate) struct Project {
 
 /// How a test resolves.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct How {
+pub(crate) struct How<'h> {
     pub(crate) offline: bool,
     pub(crate) locked: bool,
     pub(crate) empty_store: bool,
+    /// A store of the test's own.
+    pub(crate) store: Option<&'h Path>,
+    pub(crate) allow_scripts: &'h [&'h str],
+    /// `nodejs22.x` unless it is said.
+    pub(crate) runtime: Option<&'h str>,
 }
 
 impl Project {
@@ -64,17 +69,25 @@ impl Project {
         self.resolve_as(folder, architecture, How::default())
     }
 
-    pub(crate) fn resolve_as(&self, folder: &str, architecture: Architecture, how: How) -> Result<Resolution, Error> {
+    pub(crate) fn resolve_as(
+        &self,
+        folder: &str,
+        architecture: Architecture,
+        how: How<'_>,
+    ) -> Result<Resolution, Error> {
         let scratch = tempfile::tempdir().unwrap();
         // One store for all tests: each archive is fetched once.
         let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("node-store");
-        let store = Store::new(if how.empty_store { scratch.path().to_owned() } else { kept });
+        let shared = if how.empty_store { scratch.path().to_owned() } else { kept };
+        let store = Store::new(how.store.map_or(shared, Path::to_owned));
         let fetcher = Fetcher::new(&store, how.offline, &Silent);
         let (offline, locked) = (how.offline, how.locked);
         let context = Context { store: &store, fetcher: &fetcher, reporter: &Silent, offline, locked };
         let path = if folder.is_empty() { self.root().to_owned() } else { self.root().join(folder) };
-        let function = FunctionSpec::new("f", path, "nodejs22.x");
-        let runtime = lambda::find("nodejs22.x").unwrap();
+        let runtime = how.runtime.unwrap_or("nodejs22.x");
+        let mut function = FunctionSpec::new("f", path, runtime);
+        function.allow_scripts = how.allow_scripts.iter().map(|name| (*name).to_owned()).collect();
+        let runtime = lambda::find(runtime).unwrap();
         let request = Request { function: &function, runtime, architecture, project_root: self.root(), skip: &[] };
         assert!(Node.claims(&request).is_some());
         Node.resolve(&[request], &context).pop().unwrap()

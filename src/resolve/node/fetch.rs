@@ -2,7 +2,6 @@
 //! registry.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -112,15 +111,7 @@ fn in_npm_cache(want: &Want, cache: &Path, context: &Context<'_>) -> Option<Arc<
     let (first, second, rest) = (hex.get(..2)?, hex.get(2..4)?, hex.get(4..)?);
     let content = cache.join("_cacache/content-v2").join(want.digest.algorithm().as_str());
     let path = content.join(first).join(second).join(rest);
-    let archive = context.store.adopt_copy(Form::Tarball, &want.digest, &path, &want.lock.label(&want.location))?;
-    // Others may have another cache than this machine.
-    if let Some(mirror) = context.store.mirror().filter(|_| !context.offline)
-        && let Ok(copy) = File::open(&path)
-        && let Ok(metadata) = copy.metadata()
-    {
-        mirror.put(&want.digest, copy, metadata.len());
-    }
-    Some(archive)
+    context.adopt_copy(Form::Tarball, &want.digest, &path, &want.lock.label(&want.location))
 }
 
 fn read(archive: Arc<Archive>) -> Fetched {

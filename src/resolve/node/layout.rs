@@ -96,7 +96,7 @@ impl Work {
 }
 
 /// The path of what `name` means to the package at `path`.
-fn find<'a>(layout: &'a Layout, path: &str, name: &str) -> Option<&'a str> {
+pub(super) fn find<'a>(layout: &'a Layout, path: &str, name: &str) -> Option<&'a str> {
     let mut folder = Some(path);
     while let Some(at) = folder {
         if let Some((found, _)) = layout.get_key_value(&child(at, name)) {

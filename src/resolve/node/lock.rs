@@ -119,6 +119,11 @@ impl Lock {
         Ok(Self { path: path.to_owned(), folder: folder.to_owned(), entries })
     }
 
+    /// All locations with what stands there.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(location, entry)| (location.as_str(), entry))
+    }
+
     /// What stands at a location.
     pub(super) fn get(&self, location: &str) -> Option<&Entry> {
         self.entries.get(location)

@@ -130,6 +130,10 @@ pub(super) struct Published {
     pub(super) commands: Vec<String>,
     /// A folder whose files are all commands.
     pub(super) command_folder: Option<String>,
+    /// Names of its scripts.
+    pub(super) scripts: Vec<String>,
+    /// `gypfile`: whether `binding.gyp` stands for a script, if it says so.
+    pub(super) gypfile: Option<bool>,
 }
 
 impl Published {
@@ -140,7 +144,25 @@ impl Published {
         let platform = Platform { os: words("os"), cpu: words("cpu"), libc: words("libc") };
         let bin = value.get("bin").unwrap_or(&Value::Null);
         let folder = value.pointer("/directories/bin").and_then(Value::as_str).filter(|_| bin.is_null());
-        Self { platform, commands: commands(bin), command_folder: folder.map(clean) }
+        let scripts = value.get("scripts").and_then(Value::as_object);
+        let is_script = |(_, command): &(&String, &Value)| command.as_str().is_some_and(|text| !text.is_empty());
+        Self {
+            platform,
+            commands: commands(bin),
+            command_folder: folder.map(clean),
+            scripts: scripts.into_iter().flatten().filter(is_script).map(|(name, _)| name.clone()).collect(),
+            gypfile: value.get("gypfile").and_then(Value::as_bool),
+        }
+    }
+
+    /// Whether it has a script of one of these names.
+    pub(super) fn has_script(&self, names: &[&str]) -> bool {
+        self.scripts.iter().any(|script| names.contains(&script.as_str()))
+    }
+
+    /// Whether npm runs something when it is installed: a script, or node-gyp, if there is a `binding.gyp`.
+    pub(super) fn has_install_script(&self, has_binding: bool) -> bool {
+        self.has_script(&["preinstall", "install", "postinstall"]) || (has_binding && self.gypfile != Some(false))
     }
 
     /// Whether a file of the package is a command, which npm makes executable.
@@ -195,6 +217,20 @@ mod tests {
     fn what_is_wrong_has_a_place() {
         let error = Manifest::parse("{\n \"dependencies\": [\"x\"]}", Path::new("/p/package.json")).unwrap_err();
         assert!(error.to_string().starts_with("/p/package.json:2:"), "{error}");
+    }
+
+    #[test]
+    fn what_npm_would_run_is_known() {
+        for (text, has_binding, runs) in [
+            (r#"{"scripts": {"install": "x"}}"#, false, true),
+            (r#"{"scripts": {"postinstall": "x"}, "gypfile": false}"#, true, true),
+            (r#"{"scripts": {"install": "", "test": "x", "prepare": "x"}}"#, false, false),
+            ("{}", true, true),
+            (r#"{"gypfile": false}"#, true, false),
+            (r#"{"scripts": ["x"]}"#, false, false),
+        ] {
+            assert_eq!(Published::parse(text).has_install_script(has_binding), runs, "{text}");
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Node.js: packages of npm, assembled from the lock file and the store. Nothing is installed and no script is run.
+//! Node.js: packages of npm, assembled from the lock file and the store. Nothing is installed, and no script is run but those
+//! of packages that `allow-scripts` names.
 //!
 //! ```text
 //! package.json ──► project: which lock, which entry   (fresh_lock: npm writes a lock when there is none)
 //!      lock ─────► graph: what the entry needs on Linux, glibc and this processor, without development dependencies
-//!     graph ─────► source: archive, bundle or folder ──► fetch: everything missing, at once
-//!     graph ─────► layout: one node_modules ──► packages: their files
+//!     graph ─────► source: archive, bundle or folder ──► fetch: everything missing, at once   (unlisted: npm fetches it)
+//!     graph ─────► layout: one node_modules ──► packages: their files   (scripts: what those that may run leave of them)
 //! ```
 //!
 //! What the lock does not say (where packages come from, who may read them) comes from npm's own configuration. Older
@@ -25,7 +26,10 @@ mod packages;
 mod platform;
 mod prebuilds;
 mod project;
+mod scripts;
 mod source;
+mod tools;
+mod unlisted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -39,7 +43,10 @@ use self::manifest::Manifest;
 use self::packages::Parts;
 use self::platform::Target;
 use self::project::{Decided, Locks};
+use self::scripts::Scripts;
 use self::source::Source;
+use self::tools::Tools;
+use self::unlisted::{Fetched, Npm, Said};
 use super::{Application, ApplicationFilter, Context, Own, Request, Resolution, Resolver};
 use crate::error::Result;
 use crate::fresh::{self, Inputs};
@@ -75,9 +82,11 @@ impl Resolver for Node {
 
     fn resolve(&self, requests: &[Request<'_>], context: &Context<'_>) -> Vec<Result<Resolution>> {
         let mut locks = Locks::default();
-        let jobs: Vec<Result<Job>> = requests.iter().map(|request| prepare(request, &mut locks, context)).collect();
+        let (tools, mut fetched) = (Tools::default(), Fetched::default());
+        let jobs: Vec<Result<Job>> =
+            requests.iter().map(|request| prepare(request, &mut locks, &mut fetched, context, &tools)).collect();
         let archives = fetch::fetch(jobs.iter().flatten().flat_map(Job::wants).collect(), context);
-        requests.iter().zip(jobs).map(|(request, job)| job?.finish(request, &archives)).collect()
+        requests.iter().zip(jobs).map(|(request, job)| job?.finish(request, &archives, context, &tools)).collect()
     }
 }
 
@@ -107,9 +116,16 @@ struct Locked {
     sources: BTreeMap<String, Source>,
     graph: Graph,
     application: Application,
+    said: Said,
 }
 
-fn prepare(request: &Request<'_>, locks: &mut Locks, context: &Context<'_>) -> Result<Job> {
+fn prepare(
+    request: &Request<'_>,
+    locks: &mut Locks,
+    fetched: &mut Fetched,
+    context: &Context<'_>,
+    tools: &Tools,
+) -> Result<Job> {
     let folder = &request.function.path;
     let path = folder.join("package.json");
     if !path.is_file() {
@@ -130,21 +146,31 @@ fn prepare(request: &Request<'_>, locks: &mut Locks, context: &Context<'_>) -> R
         let resolution = Resolution { application, inputs, notes, resolved_by, ..Resolution::default() };
         return Ok(Job::Done(Box::new(resolution)));
     }
-    let decided = locks.decide(folder, request.project_root, context)?;
+    let decided = locks.decide(folder, request.project_root, context, tools)?;
     project::agree(&decided.lock, &decided.importer, &manifest, &path)?;
     let target = Target { architecture: request.architecture };
     let graph = graph::needed(&decided.lock, &decided.importer, target, &BTreeSet::new())?;
+    let npm = Npm { lock: &decided.lock, request, context, tools };
+    let mut said = Said::default();
     let mut sources = BTreeMap::new();
     for location in graph.packages() {
-        let source = source::find(&decided.lock, location, request.project_root)?;
+        let source = source_of(location, &npm, fetched, &mut said)?;
         if let Source::Bundled { owner, .. } = &source
             && !sources.contains_key(owner)
         {
-            sources.insert(owner.clone(), source::find(&decided.lock, owner, request.project_root)?);
+            sources.insert(owner.clone(), source_of(owner, &npm, fetched, &mut said)?);
         }
         sources.insert(location.to_owned(), source);
     }
-    Ok(Job::Locked(Box::new(Locked { decided, target, sources, graph, application })))
+    Ok(Job::Locked(Box::new(Locked { decided, target, sources, graph, application, said })))
+}
+
+/// Where the files of a package are. What the lock proves nothing of is fetched at once, and is an archive from then on.
+fn source_of(location: &str, npm: &Npm<'_>, fetched: &mut Fetched, said: &mut Said) -> Result<Source> {
+    match source::find(npm.lock, location, npm.request.project_root)? {
+        Source::Unlisted(unlisted) => npm.take(location, &unlisted, fetched, said).map(Source::Archive),
+        source => Ok(source),
+    }
 }
 
 /// The function's own folder, as `files` has it.
@@ -168,16 +194,28 @@ impl Job {
             .collect()
     }
 
-    fn finish(self, request: &Request<'_>, archives: &Archives) -> Result<Resolution> {
+    fn finish(
+        self,
+        request: &Request<'_>,
+        archives: &Archives,
+        context: &Context<'_>,
+        tools: &Tools,
+    ) -> Result<Resolution> {
         match self {
             Self::Done(resolution) => Ok(*resolution),
-            Self::Locked(locked) => locked.finish(request, archives),
+            Self::Locked(locked) => locked.finish(request, archives, context, tools),
         }
     }
 }
 
 impl Locked {
-    fn finish(self, request: &Request<'_>, archives: &Archives) -> Result<Resolution> {
+    fn finish(
+        self,
+        request: &Request<'_>,
+        archives: &Archives,
+        context: &Context<'_>,
+        tools: &Tools,
+    ) -> Result<Resolution> {
         archives.check(self.sources.values().filter_map(digest_of))?;
         let mut unfit = BTreeSet::new();
         for (location, source) in &self.sources {
@@ -187,15 +225,19 @@ impl Locked {
                 unfit.insert(location.clone());
             }
         }
-        let Decided { lock, importer, by, notes, is_fresh } = self.decided;
+        let Decided { lock, importer, by, mut notes, is_fresh } = self.decided;
         let graph = if unfit.is_empty() { self.graph } else { graph::needed(&lock, &importer, self.target, &unfit)? };
         let layout = layout::lay_out(&graph, &importer)?;
-        let parts = Parts { lock: &lock, graph: &graph, layout: &layout, sources: &self.sources, archives, request };
-        let (packages, findings, left_out) = parts.assemble()?;
-        let notes = notes.into_iter().chain(left_out.note(request.architecture)).collect();
-        let application = self.application;
-        // What npm has read to write a lock is not known.
-        let inputs = (!is_fresh).then(|| inputs(request));
+        let (sources, target) = (&self.sources, self.target);
+        let parts = Parts { lock: &lock, graph: &graph, layout: &layout, sources, archives, request };
+        let scripts = Scripts { lock: &lock, graph: &graph, layout: &layout, sources, request, context, tools, target };
+        let (packages, outcome) = parts.assemble(&scripts)?;
+        let (application, said) = (self.application, self.said);
+        let findings = [said.findings, outcome.findings].concat();
+        notes.extend([said.notes, outcome.notes].concat());
+        // What npm has read to write a lock is not known, scripts may read the whole environment, and what no digest proves
+        // is looked at each time.
+        let inputs = (!is_fresh && !said.any && outcome.ran.is_empty()).then(|| inputs(request));
         Ok(Resolution { application, packages, findings, inputs, notes, resolved_by: by, ..Resolution::default() })
     }
 }

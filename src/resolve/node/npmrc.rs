@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use base64::Engine as _;
 
 use crate::error::{Error, Result};
+use crate::fresh::Key;
 use crate::fsio;
 use crate::process::{Tool, find_program};
 
@@ -48,6 +49,12 @@ impl Environment {
         Self { variables, user, global }
     }
 
+    /// The files that npm reads for the project in `folder`, the one that wins last.
+    fn files(&self, folder: &Path) -> [Option<PathBuf>; 3] {
+        let named = |key: &str, default: &Option<PathBuf>| self.npm(key).map(PathBuf::from).or(default.clone());
+        [named("globalconfig", &self.global), named("userconfig", &self.user), Some(folder.join(".npmrc"))]
+    }
+
     /// A variable of npm's, in whatever case it is written.
     fn npm(&self, key: &str) -> Option<&str> {
         let wanted = format!("npm_config_{key}");
@@ -59,14 +66,8 @@ impl Environment {
 impl Config {
     /// Reads the configuration for the project in `folder`.
     pub(super) fn read(folder: &Path, environment: &Environment) -> Result<Self> {
-        let named = |key: &str, default: &Option<PathBuf>| environment.npm(key).map(PathBuf::from).or(default.clone());
-        let files = [
-            named("globalconfig", &environment.global),
-            named("userconfig", &environment.user),
-            Some(folder.join(".npmrc")),
-        ];
         let mut values = BTreeMap::new();
-        for file in files.into_iter().flatten().filter(|file| file.is_file()) {
+        for file in environment.files(folder).into_iter().flatten().filter(|file| file.is_file()) {
             let text = fsio::read_text(&file)?;
             values.extend(parse(&text, &environment.variables));
         }
@@ -78,6 +79,15 @@ impl Config {
             }
         }
         Ok(Self { values, folder: folder.to_owned(), ..Self::default() })
+    }
+
+    /// A digest of all of it, variables expanded.
+    pub(super) fn digest(&self) -> String {
+        let mut key = Key::new();
+        for (name, value) in &self.values {
+            key.add(name).add(value);
+        }
+        key.finish()
     }
 
     /// The registry that is configured for a package: its scope's, or that of all.

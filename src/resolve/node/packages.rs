@@ -13,6 +13,7 @@ use super::lock::{Lock, slot_name};
 use super::manifest::{Manifest, Published};
 use super::prebuilds::{self, LeftOut};
 use super::project;
+use super::scripts::{Outcome, Scripts, Trees};
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
@@ -30,29 +31,23 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// The packages in the order of their paths, what is wrong with them, and what was left out of them.
-    pub(super) fn assemble(&self) -> Result<(Vec<Package>, Vec<Finding>, LeftOut)> {
-        let (mut packages, mut findings) = (Vec::new(), Vec::new());
+    /// The packages in the order of their paths, and what scripts, what is wrong and what a person should know.
+    pub(super) fn assemble(&self, scripts: &Scripts<'_>) -> Result<(Vec<Package>, Outcome)> {
+        let mut findings = Vec::new();
+        let mut trees = Trees::new();
+        for (path, location) in self.layout {
+            trees.insert(path.clone(), self.tree(path, location, &mut findings)?);
+        }
+        let mut outcome = scripts.run(&mut trees)?;
+        let mut packages = Vec::new();
         let mut left_out = LeftOut::default();
         let mut said: Vec<&str> = Vec::new();
         for (path, location) in self.layout {
-            let (tree, compiles) = match self.source(location)? {
-                Source::Archive(digest) => {
-                    let fetched = self.archives.get(digest)?;
-                    (self.member_tree(path, location, fetched, "")?, fetched.archive.find("binding.gyp").is_some())
-                }
-                Source::Bundled { owner, folder } => {
-                    let Source::Archive(digest) = self.source(owner)? else {
-                        return Err(Error::failed(format!("`{owner}` bundles `{location}`, but has no archive")));
-                    };
-                    (self.member_tree(path, location, self.archives.get(digest)?, folder)?, false)
-                }
-                Source::Folder(folder) => (self.folder_tree(path, location, folder, &mut findings)?, false),
-            };
-            let (tree, out) = prebuilds::leave_out(tree, self.request.architecture);
+            let (tree, out) = prebuilds::leave_out(trees.remove(path).unwrap_or_default(), self.request.architecture);
             left_out.add(out);
-            if self.lock.get(location).is_some_and(|e| e.install_script) && !said.contains(&location.as_str()) {
-                findings.push(self.not_run(path, location, compiles.then(|| has_binary(&tree))));
+            let has_script = self.lock.get(location).is_some_and(|e| e.install_script);
+            if has_script && !outcome.ran.contains(location) && !said.contains(&location.as_str()) {
+                findings.push(self.not_run(path, location, &tree)?);
                 said.push(location);
             }
             let version = self.lock.get(location).and_then(|entry| entry.version.clone());
@@ -62,7 +57,22 @@ impl Parts<'_> {
                 tree,
             });
         }
-        Ok((packages, findings, left_out))
+        outcome.findings.append(&mut findings);
+        outcome.notes.extend(left_out.note(self.request.architecture));
+        Ok((packages, outcome))
+    }
+
+    /// The files of the package at a path as they were published.
+    fn tree(&self, path: &str, location: &str, findings: &mut Vec<Finding>) -> Result<Tree> {
+        match self.source(location)? {
+            Source::Archive(digest) => self.member_tree(path, location, self.archives.get(digest)?, ""),
+            Source::Bundled { owner, folder } => match self.source(owner)? {
+                Source::Archive(digest) => self.member_tree(path, location, self.archives.get(digest)?, folder),
+                _ => Err(Error::failed(format!("`{owner}` bundles `{location}`, but has no archive"))),
+            },
+            Source::Folder(folder) => self.folder_tree(path, location, folder, findings),
+            Source::Unlisted(_) => Err(Error::failed(format!("`{location}` was not fetched"))),
+        }
     }
 
     fn source(&self, location: &str) -> Result<&Source> {
@@ -168,31 +178,41 @@ impl Parts<'_> {
         Ok(tree.collect())
     }
 
-    /// `binary`: whether a package that compiles native code brings a `.node` file.
-    fn not_run(&self, path: &str, location: &str, binary: Option<bool>) -> Finding {
-        let label = self.lock.label(location);
-        let (what, hint) = if let Some(binary) = binary {
+    fn not_run(&self, path: &str, location: &str, tree: &Tree) -> Result<Finding> {
+        let (label, source) = (self.lock.label(location), self.source(location)?);
+        let compiles = matches!(source, Source::Archive(_)) && tree.contains(&format!("{path}/binding.gyp"));
+        let (what, hint) = if matches!(source, Source::Folder(_)) {
             (
-                if binary {
+                "it is a folder of the project, which is packed as it is",
+                "run it in your own build, before packing".to_owned(),
+            )
+        } else if compiles {
+            let (what, name) = (has_binary(tree), self.package_name(location));
+            (
+                if what {
                     "it compiles native code, of which the package brings a prebuilt `.node` file"
                 } else {
                     "it compiles native code, and the package itself brings no prebuilt `.node` file"
                 },
-                "if loading it fails on Lambda, look for a version with prebuilt binaries, or build it for Amazon Linux and bring the `.node` file in with `include`",
+                format!(
+                    "if loading it fails on Lambda, look for a version with prebuilt binaries, have it run with `allow-scripts = [\"{name}\"]`, or build it for Amazon Linux and bring the `.node` file in with `include`"
+                ),
             )
         } else {
             (
                 "what it would download or generate is not in the package",
-                "most such scripts only check, or repair what is missing; if the function misses a file, make it in your build and bring it in with `include`",
+                format!(
+                    "most such scripts only check, or repair what is missing; if the function misses a file, have it run with `allow-scripts = [\"{}\"]`",
+                    self.package_name(location)
+                ),
             )
         };
-        Finding::new(
+        let finding = Finding::new(
             Rule::InstallScriptNotRun,
             format!("{label} has an install script, which is not run: {what}"),
             hint,
-        )
-        .path(path)
-        .function(&self.request.function.name)
+        );
+        Ok(finding.path(path).function(&self.request.function.name))
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::fresh_lock;
 use super::lock::{LOCK_FILES, Lock};
 use super::manifest::Manifest;
+use super::tools::Tools;
 use crate::error::{Error, Result};
 use crate::resolve::Context;
 
@@ -24,7 +25,7 @@ pub(super) struct Decided {
     pub(super) by: String,
     /// What a person should know.
     pub(super) notes: Vec<String>,
-    /// npm has written the lock now.
+    /// npm has written the lock today.
     pub(super) is_fresh: bool,
 }
 
@@ -38,7 +39,13 @@ pub(super) struct Locks {
 impl Locks {
     /// Finds the lock for the function in `folder`: its own, or that of a workspace above it within the project; else
     /// npm writes one.
-    pub(super) fn decide(&mut self, folder: &Path, project_root: &Path, context: &Context<'_>) -> Result<Decided> {
+    pub(super) fn decide(
+        &mut self,
+        folder: &Path,
+        project_root: &Path,
+        context: &Context<'_>,
+        tools: &Tools,
+    ) -> Result<Decided> {
         for above in folder.ancestors().take_while(|above| above.starts_with(project_root)) {
             let Some(path) = lock_file(above) else { continue };
             let lock = self.read(&path, above)?;
@@ -48,7 +55,7 @@ impl Locks {
             let by = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             return Ok(Decided { lock, importer, by, notes: Vec::new(), is_fresh: false });
         }
-        self.make(folder, project_root, context)
+        self.make(folder, project_root, context, tools)
     }
 
     fn read(&mut self, path: &Path, folder: &Path) -> Result<Arc<Lock>> {
@@ -60,7 +67,7 @@ impl Locks {
         Ok(lock)
     }
 
-    fn make(&mut self, folder: &Path, project_root: &Path, context: &Context<'_>) -> Result<Decided> {
+    fn make(&mut self, folder: &Path, project_root: &Path, context: &Context<'_>, tools: &Tools) -> Result<Decided> {
         if context.locked {
             return Err(Error::config("there is no `package-lock.json`, and `--locked` forbids writing one")
                 .at(folder.join("package.json"), None)
@@ -69,7 +76,7 @@ impl Locks {
         let root = fresh_lock::npm_root(folder, project_root);
         let lock = match self.fresh.get(&root) {
             Some(lock) => Arc::clone(lock),
-            None => Arc::new(fresh_lock::lock(&root, project_root, context)?),
+            None => Arc::new(fresh_lock::lock(&root, project_root, context, tools)?),
         };
         self.fresh.insert(root.clone(), Arc::clone(&lock));
         let importer = relative(folder, &root).filter(|importer| lock.get(importer).is_some()).ok_or_else(|| {
@@ -78,7 +85,7 @@ impl Locks {
                 .hint(format!("name it in `workspaces` of `{}`", root.join("package.json").display()))
         })?;
         let mut notes = vec![
-            "There is no package-lock.json, so npm chose the versions now and may choose others next time; run `npm install --package-lock-only` and commit the lock.".to_owned(),
+            "There is no package-lock.json, so npm chose the versions today and may choose others tomorrow; run `npm install --package-lock-only` and commit the lock.".to_owned(),
         ];
         notes.extend(OTHER_LOCKS.iter().filter(|(file, _)| root.join(file).is_file()).map(|(file, tool)| {
             format!("`{file}` is not read: only locks of npm decide, so versions may differ from those of {tool}.")

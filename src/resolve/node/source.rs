@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::lock::{Entry, Lock, slot_owner};
+use super::lock::{Entry, Lock, is_package_name, slot_owner};
 use super::npmrc::{self, Config};
 use crate::error::{Error, Result};
 use crate::fsio;
-use crate::store::{Digest, Form, Remote, file_url};
+use crate::store::{Digest, Form, Remote, file_url, percent_decode};
 
 /// Where the files of a package are.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +22,19 @@ pub(super) enum Source {
     },
     /// In a folder of the project.
     Folder(PathBuf),
+    /// Somewhere that no digest of the lock proves.
+    Unlisted(Unlisted),
+}
+
+/// Where a package without a digest is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unlisted {
+    /// An archive of the project.
+    File(PathBuf),
+    /// A commit, as npm writes it: `git+ssh://git@host/x.git#<commit>`.
+    Git(String),
+    /// A URL, or `name@version` in a registry.
+    Address(String),
 }
 
 /// Finds where the files of the package at `location` are. Nothing from outside `project_root` is taken.
@@ -36,24 +49,63 @@ pub(super) fn find(lock: &Lock, location: &str, project_root: &Path) -> Result<S
         let folder = location[owner.len() + 1..].to_owned();
         return Ok(Source::Bundled { owner: owner.to_owned(), folder });
     }
-    if let Some(path) = local(entry) {
-        if path.is_dir_in(lock) {
-            return folder(lock, location, Path::new(path.0), project_root);
-        }
-        inside(lock, location, Path::new(path.0), project_root)?;
-    }
+    let file = match local(entry) {
+        Some(path) if path.is_dir_in(lock) => return folder(lock, location, Path::new(path.0), project_root),
+        Some(path) => Some(inside(lock, location, Path::new(path.0), project_root)?),
+        None => None,
+    };
     if let Some(resolved) = entry.resolved.as_deref().filter(|r| is_git(r)) {
-        let what =
-            format!("comes from git (`{}`), where no digest proves what it is", crate::process::redact(resolved));
-        let hint =
-            "depend on a release in a registry, or on a tarball: `npm pack` the repository and use `file:NAME.tgz`";
-        return Err(refused(lock, location, &what, hint));
+        return commit(lock, location, resolved, project_root);
     }
     match entry.integrity.as_deref().map(Digest::from_sri) {
         Some(Some(digest)) => Ok(Source::Archive(digest)),
         Some(None) => Err(refused(lock, location, "has an integrity that cannot be read", ANEW)),
-        None => Err(refused(lock, location, "has no integrity in the lock, so nothing proves what it is", ANEW)),
+        None => match file {
+            Some(file) => Ok(Source::Unlisted(Unlisted::File(file))),
+            None => address(lock, location, entry),
+        },
     }
+}
+
+/// A package from Git. Only a full id proves which commit it is.
+fn commit(lock: &Lock, location: &str, resolved: &str, project_root: &Path) -> Result<Source> {
+    let (url, id) = resolved.split_once('#').unwrap_or((resolved, ""));
+    // Behind it, npm may name a folder of the repository: `#<commit>::path:folder`.
+    let (id, within) = id.split_once("::").unwrap_or((id, ""));
+    if !GIT.iter().any(|start| url.starts_with(start)) || within.split(['/', ':']).any(|part| part == "..") {
+        let what = format!("comes from `{}`, which is no address in Git", crate::process::redact(resolved));
+        return Err(refused(lock, location, &what, ANEW));
+    }
+    if !matches!(id.len(), 40 | 64) || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let what = format!("comes from `{}`, which names no full id of a commit", crate::process::redact(resolved));
+        return Err(refused(lock, location, &what, ANEW));
+    }
+    if let Some(path) = url.strip_prefix("git+file://") {
+        inside(lock, location, Path::new(&percent_decode(path)), project_root)?;
+    }
+    Ok(Source::Unlisted(Unlisted::Git(resolved.to_owned())))
+}
+
+/// A package without an integrity: from its registry when it is of one, which knows the digest, else from its URL.
+fn address(lock: &Lock, location: &str, entry: &Entry) -> Result<Source> {
+    let name = lock.name(location);
+    let version = entry.version.as_deref().filter(|version| is_version(version));
+    let of_registry = |url: &str| url.contains(&format!("/{name}/-/"));
+    let spec = match (entry.resolved.as_deref().filter(|url| !of_registry(url)), version) {
+        (Some(url), _) if is_web(url) => url.to_owned(),
+        (None, Some(version)) if is_package_name(&name) => format!("{name}@{version}"),
+        (Some(other), _) => {
+            let what = format!("is at `{}`, which is no address that can be fetched", crate::process::redact(other));
+            return Err(refused(lock, location, &what, ANEW));
+        }
+        (None, _) => return Err(refused(lock, location, "has no integrity in the lock, and no version", ANEW)),
+    };
+    Ok(Source::Unlisted(Unlisted::Address(spec)))
+}
+
+fn is_version(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'))
 }
 
 const ANEW: &str = "add it with `rm -rf node_modules package-lock.json && npm install --package-lock-only`; versions may move within their ranges";
@@ -86,8 +138,22 @@ fn local(entry: &Entry) -> Option<Local<'_>> {
 }
 
 fn is_git(resolved: &str) -> bool {
-    ["git+", "git:", "git@", "github:", "gitlab:", "bitbucket:", "gist:"].iter().any(|p| resolved.starts_with(p))
+    resolved.starts_with("git+") || GIT.iter().any(|start| resolved.starts_with(start))
 }
+
+/// How addresses in Git begin, as npm writes and reads them. Git itself knows more, of which some run commands.
+const GIT: &[&str] = &[
+    "git+ssh://",
+    "git+https://",
+    "git+http://",
+    "git+file://",
+    "git://",
+    "git@",
+    "github:",
+    "gitlab:",
+    "bitbucket:",
+    "gist:",
+];
 
 fn folder(lock: &Lock, location: &str, relative: &Path, project_root: &Path) -> Result<Source> {
     inside(lock, location, relative, project_root).map(Source::Folder)
@@ -171,6 +237,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         std::fs::create_dir_all(root.join("libs/shared")).unwrap();
+        std::fs::File::create(root.join("own.tgz")).unwrap();
+        let commit = "0123456789abcdef0123456789abcdef01234567";
         let packages = serde_json::json!({
             "": {}, "libs/shared": {}, "../out": {}, "gone": {},
             "node_modules/a": {"integrity": INTEGRITY},
@@ -179,7 +247,16 @@ mod tests {
             "node_modules/own": {"inBundle": true, "integrity": INTEGRITY},
             "node_modules/packed": {"resolved": "file:libs/shared"},
             "node_modules/far": {"resolved": "file:../far.tgz", "integrity": INTEGRITY},
-            "node_modules/git": {"resolved": "git+ssh://git@h/x.git#1"}, "node_modules/none": {"version": "1.0.0"},
+            "node_modules/git": {"resolved": "git+ssh://git@h/x.git#main"}, "node_modules/none": {"version": "latest"},
+            "node_modules/repo": {"resolved": format!("git+file://{}/../repo#{commit}", root.display())},
+            "node_modules/odd": {"resolved": "ftp://h/x.tgz"},
+            "node_modules/run": {"resolved": format!("git+ext::sh -c x#{commit}")},
+            "node_modules/up": {"resolved": format!("git+ssh://git@h/x.git#{commit}::path:/a/../../b")},
+            "node_modules/ssh": {"resolved": format!("git+ssh://git@h/x.git#{commit}"), "integrity": INTEGRITY},
+            "node_modules/web": {"resolved": "https://h/x.tgz", "version": "1.0.0"},
+            "node_modules/old": {"resolved": "https://h/old/-/old-1.0.0.tgz", "version": "1.0.0"},
+            "node_modules/bare": {"version": "1.0.0-rc.1"},
+            "node_modules/tar": {"resolved": "file:own.tgz"},
         });
         let of = |location: &str| source(packages.clone(), location, root);
         let bundled = |folder: &str| Source::Bundled { owner: "node_modules/a".into(), folder: folder.into() };
@@ -192,12 +269,25 @@ mod tests {
         assert!(matches!(of("node_modules/own").unwrap(), Source::Archive(_)));
         assert_eq!(of("libs/shared").unwrap(), Source::Folder(root.join("libs/shared")));
         assert_eq!(of("node_modules/packed").unwrap(), Source::Folder(root.join("libs/shared")));
+        for (location, unlisted) in [
+            ("node_modules/ssh", Unlisted::Git(format!("git+ssh://git@h/x.git#{commit}"))),
+            ("node_modules/web", Unlisted::Address("https://h/x.tgz".into())),
+            ("node_modules/old", Unlisted::Address("old@1.0.0".into())),
+            ("node_modules/bare", Unlisted::Address("bare@1.0.0-rc.1".into())),
+            ("node_modules/tar", Unlisted::File(root.join("own.tgz"))),
+        ] {
+            assert_eq!(of(location).unwrap(), Source::Unlisted(unlisted), "{location}");
+        }
         for (location, why) in [
             ("../out", "outside the project"),
             ("gone", "cannot be read"),
             ("node_modules/far", "outside the project"),
-            ("node_modules/git", "comes from git"),
+            ("node_modules/git", "no full id of a commit"),
+            ("node_modules/repo", "outside the project"),
             ("node_modules/none", "no integrity"),
+            ("node_modules/odd", "no address"),
+            ("node_modules/run", "no address in Git"),
+            ("node_modules/up", "no address in Git"),
         ] {
             let error = of(location).unwrap_err();
             assert!(error.to_string().contains(why) && !error.hints().is_empty(), "{location}: {error}");

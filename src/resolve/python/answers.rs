@@ -1,6 +1,6 @@
-//! What uv has answered today, so that the same question is not asked twice.
+//! What uv and pip have answered today, so that the same question is not asked twice.
 //!
-//! A question is known by everything that the answer depends on: uv itself, its arguments and settings, and the contents of
+//! A question is known by everything that the answer depends on: the tool itself, its arguments and settings, and the contents of
 //! the files that it reads. What refers to other files of this machine is always asked anew.
 
 use std::path::{Path, PathBuf};
@@ -80,7 +80,9 @@ pub(super) fn settings(folder: &Path) -> Vec<PathBuf> {
         folder.ancestors().flat_map(|above| ["uv.toml", "pyproject.toml"].map(|name| above.join(name))).collect();
     let home = etcetera::home_dir().ok();
     let configs = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home.as_ref().map(|h| h.join(".config")));
-    for config in configs.into_iter().chain(["/etc".into(), "/etc/xdg".into()]) {
+    let shared = std::env::var_os("XDG_CONFIG_DIRS").unwrap_or_default();
+    let shared = std::env::split_paths(&shared).filter(|folder| !folder.as_os_str().is_empty());
+    for config in configs.into_iter().chain(shared).chain(["/etc".into(), "/etc/xdg".into()]) {
         files.extend(["uv/uv.toml", "pip/pip.conf"].map(|name| config.join(name)));
     }
     files.extend(home.map(|home| home.join(".pip/pip.conf")));

@@ -4,39 +4,29 @@
 //! Only wheels without machine code are taken, since a compiler here would compile for this machine; there is none for the
 //! build to find, so that packages with an optional extension build without it. The build backend is the newest that the
 //! project's `build-system` allows, as for every installer; it may leave its own version in `WHEEL`.
+//!
+//! What a build has given is taken again that day for the same source, tools and, for a project of this machine, the same
+//! environment: it sees its files only in the copy ([`super::sources`]).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::answers;
 use super::manifest::PyProject;
+use super::sources::{Sources, is_inside, outside};
 use super::tags::WheelName;
 use crate::error::{Error, Result};
 use crate::fresh::{self, Key};
 use crate::fsio::{self, Scratch};
 use crate::process::{Failure, Tool, find_program, find_programs};
 use crate::report::{Task, Unit};
-use crate::resolve::Context;
+use crate::resolve::{Context, environment};
 use crate::store::{Archive, Digest, Form};
 use crate::tree::ArchivePath;
 
 /// 1980-01-01, the first day that a zip can name.
 const EPOCH: &str = "315532800";
-/// Never part of what is built, wherever they are.
-const LEFT_OUT: &[&str] = &[
-    ".git",
-    ".hg",
-    ".svn",
-    ".venv",
-    "__pycache__",
-    ".tox",
-    ".nox",
-    ".mypy_cache",
-    ".pytest_cache",
-    ".ruff_cache",
-    ".aws-sam",
-    "node_modules",
-];
 /// Sources of machine code, by extension.
 const NATIVE_SOURCES: &[&str] =
     &["c", "cc", "cpp", "cxx", "pyx", "rs", "f", "f90", "f77", "m", "go", "cu", "pyf", "asm", "s"];
@@ -137,10 +127,17 @@ impl<'a> Builder<'a> {
         self.once(&folder.display().to_string(), || {
             let label =
                 folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
-            let scratch = fsio::scratch_dir()?;
-            let copy = scratch.path().join("source");
-            copy_project(folder, &copy, self.project_root)?;
-            self.build(scratch, &copy, &label).map_err(|e| e.at(folder, None))
+            let sources = Sources::of(folder, self.project_root)?;
+            let digest = sources.digest()?;
+            self.kept(&format!("folder {digest}\n{}", surroundings()), || {
+                let scratch = fsio::scratch_dir()?;
+                let copy = scratch.path().join("source");
+                if sources.copy(&copy)?.digest()? != digest {
+                    let shown = folder.display();
+                    return Err(Error::failed(format!("`{shown}` was changed while it was read")));
+                }
+                self.build(scratch, &copy, &label).map_err(|e| e.at(folder, None))
+            })
         })
     }
 
@@ -174,7 +171,8 @@ impl<'a> Builder<'a> {
                 let clone = scratch.path().join("clone");
                 let copy = scratch.path().join("source");
                 checkout(url, commit, &clone).map_err(|e| e.context(label))?;
-                copy_project(&clone.join(below), &copy, &clone).map_err(|e| e.context(label))?;
+                let sources = Sources::of(&clone.join(below), &clone).map_err(|e| e.context(label))?;
+                sources.copy(&copy)?;
                 self.build(scratch, &copy, label)
             })
         })
@@ -281,13 +279,19 @@ impl<'a> Builder<'a> {
             }
             (None, None) => return Err(Error::failed("neither uv nor pip was found on PATH").hint(INSTALL_HINT)),
         };
-        Ok(tool
+        Ok(environment::without_shell(tool)
             .env("SOURCE_DATE_EPOCH", EPOCH)
             .env("PYTHONHASHSEED", "0")
             .env("CC", "false")
             .env("CXX", "false")
             .env("RUSTC", "false"))
     }
+}
+
+/// What a project's own build may see beside its files: the environment, and settings of the tool where it is called.
+fn surroundings() -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    format!("{}\n{}", environment::facts().join("\n"), answers::settings_text(&here))
 }
 
 fn only_wheel(folder: &Path) -> Option<(PathBuf, WheelName)> {
@@ -317,44 +321,6 @@ fn needs_compiler(folder: &Path) -> bool {
     backend.is_some_and(|name| COMPILING.iter().any(|one| name.starts_with(one)))
 }
 
-/// Whether a path, links followed, lies in the project.
-pub(super) fn is_inside(path: &Path, project_root: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| fsio::normalize(path, Path::new("")));
-    real(path).starts_with(real(project_root))
-}
-
-/// The error of a path that does not.
-pub(super) fn outside(path: &Path, project_root: &Path) -> Error {
-    Error::config(format!("`{}` lies outside the project `{}`", path.display(), project_root.display()))
-        .hint("copy it into the project, or move `lambda-pack.toml` up to a folder that holds both")
-}
-
-/// Copies a project without version control, environments and what earlier builds left. Links become what they point to,
-/// which must not lie outside of `root`: whoever wrote them would choose which files of this machine are packed.
-fn copy_project(from: &Path, to: &Path, root: &Path) -> Result<()> {
-    let keep = |entry: &walkdir::DirEntry| {
-        let name = entry.file_name().to_string_lossy();
-        let is_output = entry.depth() == 1 && (name == "build" || name == "dist");
-        let is_dropped = LEFT_OUT.contains(&name.as_ref()) || name.ends_with(".egg-info") || is_output;
-        entry.depth() == 0 || !(entry.file_type().is_dir() && (is_dropped || entry.path().join("pyvenv.cfg").is_file()))
-    };
-    for entry in walkdir::WalkDir::new(from).follow_links(true).sort_by_file_name().into_iter().filter_entry(keep) {
-        let entry = entry.map_err(|e| Error::failed(format!("Failed to copy `{}`", from.display())).because(e))?;
-        if entry.path_is_symlink() && !is_inside(entry.path(), root) {
-            let link = entry.path().strip_prefix(root).unwrap_or(entry.path());
-            return Err(Error::config(format!("the link `{}` leads out of the project", link.display()))
-                .hint("put a copy of the file in the place of the link"));
-        }
-        let target = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
-        if entry.file_type().is_dir() {
-            fsio::create_dir_all(&target)?;
-        } else if entry.file_type().is_file() {
-            std::fs::copy(entry.path(), &target).map_err(|e| Error::io("copy", entry.path(), &e))?;
-        }
-    }
-    Ok(())
-}
-
 fn unpack(archive: &Archive, to: &Path) -> Result<()> {
     for (index, member) in archive.members().iter().enumerate() {
         fsio::write_atomic(&to.join(member.path.as_str()), &archive.read(index)?)?;
@@ -372,21 +338,6 @@ fn project_below(folder: &Path) -> PathBuf {
     }
 }
 
-/// What makes Git work on another repository than the one of its folder. Git sets them where it runs hooks.
-const REPOSITORY_VARIABLES: &[&str] = &[
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_COMMON_DIR",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
-    "GIT_GRAFT_FILE",
-    "GIT_CONFIG",
-];
-
 fn checkout(url: &str, commit: &str, to: &Path) -> Result<()> {
     // Locks come from other people: nothing in them may become an option of Git, or a command (`ext::…`).
     let helper = url.split_once("::").is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_alphanumeric()));
@@ -399,8 +350,7 @@ fn checkout(url: &str, commit: &str, to: &Path) -> Result<()> {
     }
     let git = |args: &[&str]| {
         let tool = Tool::new("git").args(["-c", "core.autocrlf=false"]).args(args).env("GIT_TERMINAL_PROMPT", "0");
-        let tool = REPOSITORY_VARIABLES.iter().fold(tool, |tool, name| tool.env_remove(*name));
-        tool.install_hint("install Git, or depend on a published version").run().map_err(Error::from)
+        tool.in_no_repository().install_hint("install Git, or depend on a published version").run().map_err(Error::from)
     };
     fsio::create_dir_all(to)?;
     let folder = to.display().to_string();
@@ -433,22 +383,5 @@ mod tests {
             assert_eq!(checkout(&url, commit, &to).unwrap_err().kind(), crate::error::Kind::Config, "{url} {commit}");
         }
         assert!(!made.exists() && !to.exists());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn links_that_leave_the_project_are_not_copied() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |path: &str| dir.path().join(path);
-        fsio::write_atomic(&at("secret"), b"x").unwrap();
-        fsio::write_atomic(&at("project/shared"), b"y").unwrap();
-        fsio::create_dir_all(&at("project/lib")).unwrap();
-        std::os::unix::fs::symlink("../shared", at("project/lib/inner")).unwrap();
-        copy_project(&at("project/lib"), &at("copy"), &at("project")).unwrap();
-        assert_eq!(std::fs::read(at("copy/inner")).unwrap(), b"y");
-        std::os::unix::fs::symlink("../../secret", at("project/lib/outer")).unwrap();
-        let error = copy_project(&at("project/lib"), &at("copy2"), &at("project")).unwrap_err().to_string();
-        assert!(error.contains("`lib/outer` leads out of the project"), "{error}");
-        assert!(!at("copy2/outer").exists());
     }
 }

@@ -29,11 +29,13 @@ mod manifest;
 mod names;
 mod pin;
 mod pip;
+mod pip_cache;
 mod pip_markers;
 mod plan;
 mod pylock;
 mod requirements;
 mod select;
+mod sources;
 mod stub;
 mod tags;
 mod target;
@@ -159,7 +161,9 @@ fn run(jobs: &[Job], programs: &Programs, project_root: &Path, context: &Context
             Choice::Local | Choice::Nothing(_) => None,
         })
         .collect();
-    let remotes = authorized(remotes, jobs);
+    let settings: Vec<String> = jobs.iter().map(|job| answers::settings_text(folder_of(job))).collect();
+    pip_cache::adopt(&remotes, &settings, context);
+    let remotes = authorized(remotes, jobs, settings);
     let mut fetched = context.fetcher.fetch_all(&remotes).into_iter();
     let mut answers = Vec::new();
     for (job, plan) in jobs.iter().zip(plans) {
@@ -168,12 +172,14 @@ fn run(jobs: &[Job], programs: &Programs, project_root: &Path, context: &Context
     answers
 }
 
+fn folder_of(job: &Job) -> &Path {
+    job.input.path().parent().unwrap_or(Path::new("."))
+}
+
 /// The archives with what their indexes want to know of whoever fetches.
-fn authorized(mut remotes: Vec<Remote>, jobs: &[Job]) -> Vec<Remote> {
-    let mut texts = Vec::new();
+fn authorized(mut remotes: Vec<Remote>, jobs: &[Job], settings: Vec<String>) -> Vec<Remote> {
+    let mut texts = settings;
     for job in jobs {
-        let path = job.input.path();
-        texts.push(answers::settings_text(path.parent().unwrap_or(Path::new("."))));
         if let Input::Requirements(path) = &job.input
             && let Ok(requirements) = Requirements::read(path)
         {

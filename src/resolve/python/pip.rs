@@ -16,6 +16,7 @@ use super::pin::{Origin, Pin, RemoteFile};
 use super::{pip_markers, select, stub};
 use crate::error::{Error, Result};
 use crate::finding::Finding;
+use crate::fsio;
 use crate::process::{Failure, Tool};
 use crate::resolve::Context;
 use crate::store::{Digest, percent_decode};
@@ -29,7 +30,13 @@ const MAX_BUILDS: usize = 50;
 pub(super) struct Pip<'a> {
     python: &'a Path,
     version: String,
+    /// Itself, its Python, and the settings of that Python's folder.
+    identity: String,
 }
+
+/// Says what pip is, and what it runs in; importing it is faster than having it say its version.
+const WHO: &str =
+    "import sys, pip; print(pip.__version__); print(sys.prefix); print(sys.executable, sys.version, pip.__file__)";
 
 /// What `--report` writes.
 #[derive(Debug, Deserialize)]
@@ -89,16 +96,21 @@ pub(super) struct Metadata {
 }
 
 impl<'a> Pip<'a> {
-    /// Asks for its version.
+    /// Asks for its version, each time: a Python on PATH may be a script that leads to another one tomorrow.
     ///
     /// # Errors
     /// When Python has no pip, or one without `--report`.
     pub(super) fn new(python: &'a Path) -> Result<Self> {
-        let said = Programs::call_pip(python)
-            .arg("--version")
+        let said = Tool::new(python)
+            .args(["-c", WHO])
+            .install_hint(INSTALL_HINT)
             .run()
-            .map_err(|failure| Error::from(failure).context("neither uv nor pip is here").hint(INSTALL_HINT))?;
-        let version = said.text().split_whitespace().nth(1).unwrap_or_default().to_owned();
+            .map_err(|failure| Error::from(failure).context("neither uv nor pip is here").hint(INSTALL_HINT))?
+            .text();
+        let mut lines = said.lines();
+        let version = lines.next().unwrap_or_default().to_owned();
+        let settings = lines.next().and_then(|prefix| fsio::read_text(&Path::new(prefix).join("pip.conf")).ok());
+        let identity = format!("{said}{}", settings.unwrap_or_default());
         let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
         if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < OLDEST {
             return Err(Error::failed(format!(
@@ -106,7 +118,7 @@ impl<'a> Pip<'a> {
             ))
             .hint("update it with `python3 -m pip install --upgrade pip`, or install uv"));
         }
-        Ok(Self { python, version })
+        Ok(Self { python, version, identity })
     }
 
     /// `pip 23.2.1`.
@@ -123,22 +135,26 @@ impl<'a> Pip<'a> {
     ) -> Result<(Vec<Pin>, Vec<Finding>)> {
         let mut findings = Vec::new();
         let mut left_out = BTreeSet::new();
+        let asked = self.asked(question);
+        if let Some(report) = question.answers.as_ref().and_then(|answers| answers.get(&asked)) {
+            return Ok((pins(&read(report.as_bytes())?, question, &left_out)?, findings));
+        }
         let links = question.scratch.path().join("links");
-        crate::fsio::create_dir_all(&links)?;
+        fsio::create_dir_all(&links)?;
         let mut ignore_python = false;
+        let mut is_index_alone = true;
         for _ in 0..MAX_BUILDS {
             let install = self.install(question, &links);
             let install = if ignore_python { install.arg("--ignore-requires-python") } else { install };
             let said = match install.run() {
                 Ok(output) => {
-                    let report = read(&output.stdout)?;
-                    check_python(&report, question)?;
-                    let wanted = pip_markers::reachable(&report, question)?;
-                    let pins = report.install.iter().filter(|item| {
-                        let name = normalize(&item.metadata.name);
-                        wanted.contains(&name) && !left_out.contains(&name)
-                    });
-                    return Ok((pins.map(pin).collect::<Result<_>>()?, findings));
+                    let pins = pins(&read(&output.stdout)?, question, &left_out)?;
+                    // What was built meanwhile is no part of the question.
+                    let is_told = is_index_alone && !pins.iter().any(Pin::is_of_this_machine);
+                    if let Some(answers) = question.answers.as_ref().filter(|_| is_told) {
+                        answers.keep(&asked, &output.text());
+                    }
+                    return Ok((pins, findings));
                 }
                 Err(Failure::Status { stderr, .. }) => stderr,
                 Err(failure) => return Err(failure.into()),
@@ -148,6 +164,7 @@ impl<'a> Pip<'a> {
                 ignore_python = true;
                 continue;
             }
+            is_index_alone = false;
             let refused = question.refused(&self.name(), &said);
             let Some(wanted) = missing(&said) else { return Err(refused) };
             let item = match self.source(question, wanted)? {
@@ -183,6 +200,19 @@ impl<'a> Pip<'a> {
         }
         Err(Error::failed(format!("`{}` needs more than {MAX_BUILDS} packages to be built", question.shown.display()))
             .hint(INSTALL_HINT))
+    }
+
+    /// What an answer is known by, beside what all answers about these requirements have in common.
+    fn asked(&self, question: &Question<'_>) -> Vec<String> {
+        let target = question.target;
+        vec![
+            "pip install --dry-run".to_owned(),
+            self.identity.clone(),
+            target.full_version(),
+            target.tags.platforms().join(" "),
+            // What was answered without the network may be older than what the network says.
+            format!("offline: {}", question.offline),
+        ]
     }
 
     fn call(&self, question: &Question<'_>) -> Tool {
@@ -245,6 +275,17 @@ enum Sourced {
     Native(Metadata),
     /// Nothing.
     Nothing,
+}
+
+/// The pins of a report, checked against the target.
+fn pins(report: &Report, question: &Question<'_>, left_out: &BTreeSet<String>) -> Result<Vec<Pin>> {
+    check_python(report, question)?;
+    let wanted = pip_markers::reachable(report, question)?;
+    let items = report.install.iter().filter(|item| {
+        let name = normalize(&item.metadata.name);
+        wanted.contains(&name) && !left_out.contains(&name)
+    });
+    items.map(pin).collect()
 }
 
 fn read(report: &[u8]) -> Result<Report> {

@@ -13,7 +13,7 @@ use super::requirements::{Line, Local, Requirements};
 use super::target::Target;
 use super::uv::Uv;
 use super::uv_lock::Lock;
-use super::{build, pylock, select};
+use super::{pylock, select, sources};
 use crate::error::{Error, Result};
 use crate::finding::Finding;
 use crate::fresh::Inputs;
@@ -150,8 +150,8 @@ impl Planner<'_> {
                 },
                 Origin::Files { wheels, sdist } => [files(wheels), files(sdist.as_slice())].concat(),
             };
-            if let Some(path) = paths.iter().find(|path| !build::is_inside(path, self.project_root)) {
-                return Err(build::outside(path, self.project_root).context(pin.label()).at(lock, None));
+            if let Some(path) = paths.iter().find(|path| !sources::is_inside(path, self.project_root)) {
+                return Err(sources::outside(path, self.project_root).context(pin.label()).at(lock, None));
             }
         }
         Ok(())
