@@ -31,7 +31,13 @@ fn publish_and_print(args: &PublishArgs) -> Result<Vec<Finding>, Failures> {
     let options = options(args)?;
     options.check()?;
     let project_args = &args.project;
-    build::with_session(project_args, |project, session| {
+    build::with_session(project_args, args.region.as_deref(), |project, session| {
+        let mut options = options.clone();
+        if project.template.is_some() && args.s3.is_none_or(|mode| mode == S3Arg::Auto) {
+            // A template has no other way to name a zip.
+            options.s3 = S3Mode::Always;
+            options.check()?;
+        }
         if project_args.format == Format::Cloudformation {
             let layers = project.layers.iter().map(|layer| layer.name.as_str());
             outputs::unique_parameters(project.functions.iter().map(|f| f.name.as_str()).chain(layers))?;

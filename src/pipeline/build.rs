@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::manifest::{Manifest, ManifestFunction, ManifestLayer};
 use super::packing::{self, Packer};
-use super::{Earlier, Failures, Options, Plan, Session, plan, timed};
+use super::{Earlier, Failures, Options, Plan, Session, plan, templates, timed};
 use crate::error::{Error, Result};
 use crate::fresh::KeptLayer;
 use crate::fsio::{self, PARTIAL_SUFFIX};
@@ -77,7 +77,7 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures>
     }
     let manifest = Manifest::new(&plan, &artifacts, &layer_artifacts);
     let built = Built { plan, manifest, manifest_path, _lock: lock };
-    built.write_manifest()?;
+    built.write(project, out_dir)?;
     if let Err(error) = earlier.write(records, kept_layers, plan::layered_set(project, session), out_dir) {
         // It only costs the next build some work.
         session.reporter.event(Event::Debug(error.to_string()));
@@ -137,8 +137,9 @@ pub struct Built {
 }
 
 impl Built {
-    /// Writes the manifest as it is now.
-    pub(super) fn write_manifest(&self) -> Result<()> {
+    /// Writes the manifest as it is now, and the template that it belongs to.
+    pub(super) fn write(&self, project: &Project, out_dir: &Path) -> Result<()> {
+        templates::write(project, &self.manifest, out_dir)?;
         fsio::write_atomic(&self.manifest_path, self.manifest.to_json().as_bytes())
     }
 }

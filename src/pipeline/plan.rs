@@ -144,7 +144,7 @@ pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
 pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Option<&Earlier>) -> Result<Plan, Failures> {
     let start = Instant::now();
     let mut timings = Timings::default();
-    let mut findings = Vec::new();
+    let mut findings = project.findings.clone();
     let skip = skipped_folders(session);
     let scene = Scene { project, skip: &skip, session };
     let nothing = Earlier::nothing();

@@ -53,7 +53,7 @@ pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Re
         built.plan.timings.total = start.elapsed();
         built.manifest.findings.clone_from(&built.plan.findings);
         built.manifest.timings_ms = built.plan.timings.into();
-        built.write_manifest()?;
+        built.write(project, &session.options.out_dir)?;
         Ok((built, sendings))
     })
 }

@@ -74,6 +74,10 @@ pub(crate) struct Settings {
     pub(crate) bin: Option<Located<String>>,
     /// Words and names as they are written.
     pub(crate) layers: Option<Vec<Located<String>>>,
+    /// A file that is packed instead of the folder.
+    pub(crate) ready: Option<PathBuf>,
+    /// Nothing is resolved or built.
+    pub(crate) is_built: bool,
 }
 
 impl Settings {
@@ -91,6 +95,8 @@ impl Settings {
             environment,
             bin: self.bin,
             layers: self.layers.or_else(|| defaults.layers.clone()),
+            ready: self.ready,
+            is_built: self.is_built,
         }
     }
 }

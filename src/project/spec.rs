@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::Position;
-use crate::finding::Overrides;
+use crate::finding::{Finding, Overrides};
 use crate::lambda::Architecture;
 use crate::split::Policy;
 use crate::store::Place;
+use crate::template::Template;
 use crate::tree::walk::Include;
 
 /// The origin of a project that no config describes.
@@ -34,6 +36,10 @@ pub struct Project {
     pub neighbours: Vec<FunctionSpec>,
     /// A smaller group of packages is not worth a layer, in bytes unpacked.
     pub layer_threshold: u64,
+    /// The template that describes it.
+    pub template: Option<Arc<Template>>,
+    /// What was found while it was read.
+    pub findings: Vec<Finding>,
 }
 
 /// A layer that the config names.
@@ -106,6 +112,10 @@ pub struct FunctionSpec {
     pub cargo: Option<CargoBinary>,
     /// Its layers.
     pub layers: LayerChoice,
+    /// A zip, a jar or a single source file that is all there is of it, instead of the folder.
+    pub ready: Option<PathBuf>,
+    /// The folder is packed as it is: nothing is resolved or built.
+    pub is_built: bool,
     /// Where the config defines it.
     pub defined_at: Option<Position>,
 }
@@ -140,6 +150,8 @@ impl FunctionSpec {
             environment: BTreeMap::new(),
             cargo: None,
             layers: LayerChoice::default(),
+            ready: None,
+            is_built: false,
             defined_at: None,
         }
     }

@@ -8,6 +8,7 @@ mod environment;
 pub mod files;
 pub mod node;
 pub mod python;
+pub mod ready;
 pub mod rust;
 
 use std::fs::File;
@@ -150,5 +151,11 @@ pub trait Resolver: Sync {
 
 /// Every resolver, in the order in which they are asked whether a function is theirs.
 pub fn resolvers() -> Vec<Box<dyn Resolver>> {
-    vec![Box::new(python::Python::default()), Box::new(node::Node), Box::new(rust::Rust), Box::new(files::Files)]
+    vec![
+        Box::new(ready::Ready),
+        Box::new(python::Python::default()),
+        Box::new(node::Node),
+        Box::new(rust::Rust),
+        Box::new(files::Files),
+    ]
 }
