@@ -1,7 +1,9 @@
-//! `packaged.yaml`: the project's template with the places of code replaced by where it is now.
+//! `packaged.yaml`: the project's template with the places of code replaced by where it is now; and the same of nested
+//! stacks, each in a folder of its name.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Manifest, ManifestObject};
 use crate::error::{Error, Result};
@@ -14,53 +16,114 @@ use crate::template::{Code, Template};
 /// Its file name in the output folder, whatever the template's own form is.
 pub(super) const PACKAGED: &str = "packaged.yaml";
 
-/// Writes it; removes an older one when something is refused, so that nobody deploys half of it.
+/// Where things are that are no functions or layers: by the names of files and nested stacks.
+pub(super) type Places = BTreeMap<String, Place>;
+
+/// Writes templates; removes older ones when something is refused, so that nobody deploys half of it.
 ///
 /// # Errors
-/// When one place in the template would have to name two zips, or the file cannot be written.
-pub(super) fn write(project: &Project, manifest: &Manifest, out_dir: &Path) -> Result<()> {
+/// When one place in a template would have to name two zips, or a file cannot be written.
+pub(super) fn write(project: &Project, manifest: &Manifest, places: &Places, out_dir: &Path) -> Result<()> {
     let Some(template) = &project.template else { return Ok(()) };
-    let path = out_dir.join(PACKAGED);
-    let refused = manifest.functions.iter().any(|function| function.artifact.is_none())
-        || manifest.layers.iter().any(|layer| layer.artifact.is_none() && layer.arn.is_none());
-    if refused {
-        return match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("replace", &path, &error)),
-            _ => Ok(()),
-        };
+    let writer = Writer { manifest, out_dir, places };
+    if is_refused(manifest) {
+        return writer.remove(template, "");
     }
-    fsio::write_atomic(&path, packaged(template, manifest, out_dir)?.as_bytes())
+    writer.write_all(template, "")
 }
 
-fn packaged(template: &Template, manifest: &Manifest, out_dir: &Path) -> Result<String> {
-    let mut edits = Edits::default();
-    let functions = template.functions.iter().map(|function| {
-        let found = manifest.functions.iter().find(|described| described.name == function.id);
-        (&function.code, &function.site, found.map(|f| (f.artifact.as_ref(), f.s3.as_ref())))
-    });
-    let layers = template.layers.iter().map(|layer| {
-        let found = manifest.layers.iter().find(|described| described.name == layer.id);
-        (&layer.code, &layer.site, found.map(|l| (l.artifact.as_ref(), l.s3.as_ref())))
-    });
-    for (code, site, found) in functions.chain(layers) {
-        if let Some(place) = place(code, found, out_dir) {
-            edits.place(&template.document, site, &place);
-        }
+fn is_refused(manifest: &Manifest) -> bool {
+    manifest.functions.iter().any(|function| function.artifact.is_none())
+        || manifest.layers.iter().any(|layer| layer.artifact.is_none() && layer.arn.is_none())
+}
+
+/// Nested stacks, the innermost first, each with its name and template.
+pub(super) fn nested<'t>(template: &'t Template, out: &mut Vec<(&'t str, &'t Template)>) {
+    for stack in &template.stacks {
+        nested(&stack.template, out);
+        out.push((&stack.id, &stack.template));
     }
-    edits.apply(&template.document)
+}
+
+/// Writes templates of one project.
+pub(super) struct Writer<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) out_dir: &'a Path,
+    pub(super) places: &'a Places,
 }
 
 type Found<'m> = Option<(Option<&'m Artifact>, Option<&'m ManifestObject>)>;
 
-/// Where code is now; nothing when that has not changed.
-fn place(code: &Code, found: Found<'_>, out_dir: &Path) -> Option<Place> {
-    let Code::Local(path) = code else { return None };
-    Some(match found {
-        Some((_, Some(object))) => {
-            Place::S3 { bucket: object.bucket.clone(), key: object.key.clone(), version: object.version.clone() }
+impl Writer<'_> {
+    /// The file of the template of a stack; that of the project has no name.
+    pub(super) fn file(&self, stack: &str) -> PathBuf {
+        if stack.is_empty() { self.out_dir.join(PACKAGED) } else { self.out_dir.join(stack).join(PACKAGED) }
+    }
+
+    fn write_all(&self, template: &Template, stack: &str) -> Result<()> {
+        for inner in &template.stacks {
+            self.write_all(&inner.template, &inner.id)?;
         }
-        Some((Some(artifact), None)) => Place::File(artifact.path.clone()),
-        // Not selected: what the template has, told from here.
-        _ => Place::File(relative(out_dir, path)),
-    })
+        self.write_one(template, stack)
+    }
+
+    /// Writes one template.
+    pub(super) fn write_one(&self, template: &Template, stack: &str) -> Result<()> {
+        fsio::write_atomic(&self.file(stack), self.packaged(template, stack)?.as_bytes())
+    }
+
+    fn remove(&self, template: &Template, stack: &str) -> Result<()> {
+        let path = self.file(stack);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("replace", &path, &error));
+            }
+            _ => {}
+        }
+        template.stacks.iter().try_for_each(|inner| self.remove(&inner.template, &inner.id))
+    }
+
+    fn packaged(&self, template: &Template, stack: &str) -> Result<String> {
+        let file = self.file(stack);
+        let folder = file.parent().unwrap_or(self.out_dir);
+        let mut edits = Edits::default();
+        let functions = template.functions.iter().map(|function| {
+            let found = self.manifest.functions.iter().find(|described| described.name == function.id);
+            (&function.code, &function.site, found.map(|f| (f.artifact.as_ref(), f.s3.as_ref())))
+        });
+        let layers = template.layers.iter().map(|layer| {
+            let found = self.manifest.layers.iter().find(|described| described.name == layer.id);
+            (&layer.code, &layer.site, found.map(|l| (l.artifact.as_ref(), l.s3.as_ref())))
+        });
+        for (code, site, found) in functions.chain(layers) {
+            if let Some(place) = self.place(code, found, folder) {
+                edits.place(&template.document, site, &place);
+            }
+        }
+        for file in &template.files {
+            let here = || Place::File(relative(folder, &file.path));
+            let place = self.places.get(&file.name).cloned().unwrap_or_else(here);
+            edits.place(&template.document, &file.site, &place);
+        }
+        for inner in &template.stacks {
+            let here = || Place::File(relative(folder, &self.file(&inner.id)));
+            let place = self.places.get(&inner.id).cloned().unwrap_or_else(here);
+            edits.place(&template.document, &inner.site, &place);
+        }
+        edits.apply(&template.document)
+    }
+
+    /// Where code is now; nothing when that has not changed.
+    fn place(&self, code: &Code, found: Found<'_>, folder: &Path) -> Option<Place> {
+        let Code::Local(path) = code else { return None };
+        Some(match found {
+            Some((_, Some(object))) => {
+                let (bucket, key, version) = (object.bucket.clone(), object.key.clone(), object.version.clone());
+                Place::S3 { bucket, key, version }
+            }
+            Some((Some(artifact), None)) => Place::File(relative(folder, &self.out_dir.join(&artifact.path))),
+            // Not selected: what the template has, told from here.
+            _ => Place::File(relative(folder, path)),
+        })
+    }
 }

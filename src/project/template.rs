@@ -38,20 +38,9 @@ impl Loader<'_> {
         let template = Template::read(file, &self.selection.parameters, &self.selection.pseudo)?;
         let folder = template.folder().to_owned();
         let root = root_of(&folder);
-        let mut findings = Vec::new();
-        let mut layers = Vec::new();
-        for layer in &template.layers {
-            layers.extend(of_layer(layer, &template)?);
-        }
-        let mut candidates = Vec::new();
-        for function in &template.functions {
-            match &function.code {
-                Code::Local(path) => {
-                    candidates.push(of_function(function, path, &template, &mut layers)?);
-                }
-                other => findings.extend(left_alone(function, other)),
-            }
-        }
+        let mut found = Found { root: root.clone(), ..Found::default() };
+        found.take(&template)?;
+        let Found { candidates, layers, findings, .. } = found;
         Ok(Described {
             whole: folder.clone(),
             origin: "the template",
@@ -65,6 +54,47 @@ impl Loader<'_> {
             findings,
             root,
         })
+    }
+}
+
+/// What templates describe.
+#[derive(Default)]
+struct Found {
+    root: PathBuf,
+    candidates: Vec<Candidate>,
+    layers: Vec<WrittenLayer>,
+    findings: Vec<Finding>,
+}
+
+impl Found {
+    /// Takes what a template and those of its nested stacks have.
+    fn take(&mut self, template: &Template) -> Result<()> {
+        for layer in &template.layers {
+            self.inside(&layer.code, &layer.site, template)?;
+            self.layers.extend(of_layer(layer, template)?);
+        }
+        for function in &template.functions {
+            self.inside(&function.code, &function.site, template)?;
+            match &function.code {
+                Code::Local(path) => {
+                    let candidate = of_function(function, path, template, &mut self.layers)?;
+                    self.candidates.push(candidate);
+                }
+                other => self.findings.extend(left_alone(function, other)),
+            }
+        }
+        template.stacks.iter().try_for_each(|stack| self.take(&stack.template))
+    }
+
+    /// Refuses code from outside of the project.
+    fn inside(&self, code: &Code, site: &template::Site, template: &Template) -> Result<()> {
+        let Code::Local(path) = code else { return Ok(()) };
+        if path.starts_with(&self.root) {
+            return Ok(());
+        }
+        let at = at(template, site);
+        let what = format!("`{}` leaves the project `{}`", path.display(), self.root.display());
+        Err(Error::config(what).at(&at.path, at.line_column).hint("a project is the checkout that the template is in"))
     }
 }
 

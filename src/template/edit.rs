@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::Site;
+use super::resources::{Form, Site};
 use super::yaml::{Document, Kind, Node};
 use crate::error::{Error, Result};
 
@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 pub enum Place {
     /// A file, by its path relative to where the template is written.
     File(String),
+    /// An address, of a nested template.
+    Https(String),
     /// An object in S3.
     S3 {
         /// The bucket.
@@ -39,7 +41,7 @@ impl Edits {
     /// Says where the code of a site is.
     pub fn place(&mut self, document: &Document, site: &Site, place: &Place) {
         let is_json = is_json(document);
-        let value = written(place, site.key, is_json);
+        let value = written(place, site.form, is_json);
         match &site.value {
             Some(node) => {
                 let (start, end) = (outer_start(&document.text, node.start), node.end);
@@ -80,28 +82,29 @@ fn is_json(document: &Document) -> bool {
     document.text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
 }
 
-/// The place as a value of `key`.
-fn written(place: &Place, key: &str, is_json: bool) -> String {
-    match place {
+/// The place as a value in the form that a property takes.
+fn written(place: &Place, form: Form, is_json: bool) -> String {
+    let (bucket, object, version) = match place {
         Place::File(path) => {
             let is_plain =
                 path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c)) && !path.starts_with('-');
-            if is_plain && !is_json { path.clone() } else { quoted(path) }
+            return if is_plain && !is_json { path.clone() } else { quoted(path) };
         }
-        Place::S3 { bucket, key: object, version } => {
-            let [of_bucket, of_key, of_version] = match key {
-                "Code" | "Content" => ["S3Bucket", "S3Key", "S3ObjectVersion"],
-                _ => ["Bucket", "Key", "Version"],
-            };
-            let name = |name: &str| if is_json { quoted(name) } else { name.to_owned() };
-            let mut parts = vec![
-                format!("{}: {}", name(of_bucket), quoted(bucket)),
-                format!("{}: {}", name(of_key), quoted(object)),
-            ];
-            parts.extend(version.iter().map(|version| format!("{}: {}", name(of_version), quoted(version))));
-            format!("{{{}}}", parts.join(", "))
-        }
-    }
+        Place::Https(url) => return quoted(url),
+        Place::S3 { bucket, key, version } => (bucket, key, version.as_ref()),
+    };
+    let [of_bucket, of_key, of_version] = match form {
+        Form::Code => ["S3Bucket", "S3Key", "S3ObjectVersion"],
+        Form::Uri => ["Bucket", "Key", "Version"],
+        Form::Bundle => ["S3Bucket", "S3Key", ""],
+        Form::Commit => ["Bucket", "Key", "ObjectVersion"],
+        Form::Url | Form::Https => return quoted(&format!("s3://{bucket}/{object}")),
+    };
+    let name = |name: &str| if is_json { quoted(name) } else { name.to_owned() };
+    let version = version.filter(|_| !of_version.is_empty()).map(|version| (of_version, version));
+    let parts = [(of_bucket, bucket), (of_key, object)].into_iter().chain(version);
+    let parts: Vec<String> = parts.map(|(key, value)| format!("{}: {}", name(key), quoted(value))).collect();
+    format!("{{{}}}", parts.join(", "))
 }
 
 /// A string of JSON, which YAML reads alike.
@@ -169,7 +172,7 @@ mod tests {
         let properties = Arc::clone(document.root.get("P").unwrap());
         let value = properties.get("CodeUri").cloned();
         let mut edits = Edits::default();
-        edits.place(&document, &Site { key: "CodeUri", value, properties }, place);
+        edits.place(&document, &Site { key: "CodeUri", form: Form::Uri, value, properties }, place);
         let after = edits.apply(&document).unwrap();
         let again = Document::parse(Path::new("t.yaml"), after.clone()).unwrap();
         assert!(again.root.get("P").unwrap().get("CodeUri").is_some(), "{after}");
@@ -221,7 +224,7 @@ mod tests {
     fn one_place_cannot_name_two() {
         let document = Document::parse(Path::new("t.yaml"), "P: {CodeUri: src}".to_owned()).unwrap();
         let properties = Arc::clone(document.root.get("P").unwrap());
-        let site = Site { key: "CodeUri", value: properties.get("CodeUri").cloned(), properties };
+        let site = Site { key: "CodeUri", form: Form::Uri, value: properties.get("CodeUri").cloned(), properties };
         let mut edits = Edits::default();
         edits.place(&document, &site, &Place::File("a.zip".into()));
         edits.place(&document, &site, &Place::File("a.zip".into()));

@@ -11,7 +11,9 @@
 
 pub mod edit;
 pub mod eval;
+pub mod files;
 pub mod resources;
 pub mod yaml;
 
-pub use resources::{Code, Function, Layer, LayerUse, Site, Template};
+pub use files::LocalFile;
+pub use resources::{Code, Form, Function, Layer, LayerUse, Site, Stack, Template};

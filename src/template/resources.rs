@@ -1,13 +1,14 @@
 //! The resources of a template that have code: functions and layers, what they are made of, and where that is written.
 //!
-//! Sources: "AWS::Serverless::Function", "AWS::Serverless::LayerVersion" and "Globals section" in the AWS SAM Developer
-//! Guide; "AWS::Lambda::Function" and "AWS::Lambda::LayerVersion" in the AWS CloudFormation template reference.
+//! Sources: `AWS::Serverless::Function`, `AWS::Serverless::LayerVersion` and "Globals section" in the AWS SAM Developer
+//! Guide; `AWS::Lambda::Function` and `AWS::Lambda::LayerVersion` in the AWS CloudFormation template reference.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::eval::{Scope, Value};
+use super::files::{self, LocalFile};
 use super::yaml::{Document, Kind, Node};
 use crate::error::{Error, Result};
 use crate::fsio;
@@ -26,13 +27,47 @@ pub struct Template {
     pub functions: Vec<Function>,
     /// Layers in the order of the file.
     pub layers: Vec<Layer>,
+    /// Other files that it names.
+    pub files: Vec<LocalFile>,
+    /// Stacks whose templates are files.
+    pub stacks: Vec<Stack>,
+}
+
+/// A nested stack.
+#[derive(Debug)]
+pub struct Stack {
+    /// Its logical id, with those of the stacks around it: `Outer/Inner`.
+    pub id: String,
+    /// Where its template is named.
+    pub site: Site,
+    /// The template.
+    pub template: Template,
+}
+
+/// How a property names an object in S3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `S3Bucket`, `S3Key`, `S3ObjectVersion`.
+    Code,
+    /// `Bucket`, `Key`, `Version`.
+    Uri,
+    /// `s3://bucket/key`.
+    Url,
+    /// `https://…`, of a template.
+    Https,
+    /// `S3Bucket`, `S3Key`.
+    Bundle,
+    /// `Bucket`, `Key`, `ObjectVersion`.
+    Commit,
 }
 
 /// Where something is written, to be replaced.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// The key: `CodeUri`, `Code`, `ContentUri`, `Content`.
+    /// The key: `CodeUri`, `Code`, `ContentUri`, `Content`, …
     pub key: &'static str,
+    /// How an object in S3 is named there.
+    pub form: Form,
     /// What stands under it; nothing when it comes from `Globals`.
     pub value: Option<Arc<Node>>,
     /// `Properties`.
@@ -126,7 +161,7 @@ impl Template {
     /// # Errors
     /// With its place when it is no template, or a resource is not what its type has to be.
     pub fn read(path: &Path, overrides: &BTreeMap<String, String>, pseudo: &BTreeMap<String, String>) -> Result<Self> {
-        Self::of(Document::read(path)?, overrides, pseudo)
+        Self::nested(Document::read(path)?, overrides, pseudo, &Around::default())
     }
 
     /// What a document says.
@@ -137,6 +172,15 @@ impl Template {
         document: Document,
         overrides: &BTreeMap<String, String>,
         pseudo: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        Self::nested(document, overrides, pseudo, &Around::default())
+    }
+
+    fn nested(
+        document: Document,
+        overrides: &BTreeMap<String, String>,
+        pseudo: &BTreeMap<String, String>,
+        around: &Around,
     ) -> Result<Self> {
         let root = Arc::clone(&document.root);
         let Some(resources) = root.get("Resources").filter(|node| matches!(node.kind, Kind::Map { .. })) else {
@@ -151,11 +195,14 @@ impl Template {
         };
         let listed = list(&document, resources, &scope)?;
         scope.resources = listed.iter().map(|resource| resource.id.clone()).collect();
-        let mut template = Self { document, scope, functions: Vec::new(), layers: Vec::new() };
+        let (functions, layers, files, stacks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut template = Self { document, scope, functions, layers, files, stacks };
         let globals = root.get("Globals").and_then(|globals| globals.get("Function")).cloned();
         for resource in listed {
-            template.take(&resource, globals.as_ref())?;
+            template.take(&resource, globals.as_ref(), around)?;
         }
+        let includes = files::includes(&template.document, template.folder(), &template.scope);
+        template.files.extend(includes.into_iter().map(|file| around.file(file)));
         Ok(template)
     }
 
@@ -164,7 +211,7 @@ impl Template {
         self.document.path.parent().unwrap_or(Path::new("."))
     }
 
-    fn take(&mut self, resource: &Resource, globals: Option<&Arc<Node>>) -> Result<()> {
+    fn take(&mut self, resource: &Resource, globals: Option<&Arc<Node>>, around: &Around) -> Result<()> {
         let scope = Scope { loops: resource.loops.clone(), ..self.scope.clone() };
         // What no deployment with these parameters has is not built.
         let condition = resource.node.get("Condition").and_then(|node| node.text());
@@ -173,13 +220,55 @@ impl Template {
         }
         let reader = Reader { document: &self.document, scope: &scope, resource, globals };
         match resource.kind.as_str() {
-            "AWS::Serverless::Function" => self.functions.push(reader.function(true)?),
-            "AWS::Lambda::Function" => self.functions.push(reader.function(false)?),
-            "AWS::Serverless::LayerVersion" => self.layers.push(reader.layer(true)?),
-            "AWS::Lambda::LayerVersion" => self.layers.push(reader.layer(false)?),
-            _ => {}
+            "AWS::Serverless::Function" => self.functions.push(around.function(reader.function(true)?)),
+            "AWS::Lambda::Function" => self.functions.push(around.function(reader.function(false)?)),
+            "AWS::Serverless::LayerVersion" => self.layers.push(around.layer(reader.layer(true)?)),
+            "AWS::Lambda::LayerVersion" => self.layers.push(around.layer(reader.layer(false)?)),
+            kind => {
+                let files = files::of_resource(&resource.id, kind, &resource.node, self.folder(), &scope);
+                let stack = reader.stack(around)?;
+                self.files.extend(files.into_iter().map(|file| around.file(file)));
+                self.stacks.extend(stack);
+            }
         }
         Ok(())
+    }
+}
+
+/// How code in S3 is named by SAM, and by CloudFormation.
+fn form(is_serverless: bool) -> Form {
+    if is_serverless { Form::Uri } else { Form::Code }
+}
+
+/// The stacks around a template.
+#[derive(Debug, Default, Clone)]
+struct Around {
+    /// `Outer/` before names.
+    prefix: String,
+    /// Their templates, so that none holds itself.
+    files: Vec<PathBuf>,
+}
+
+impl Around {
+    fn named(&self, id: &str) -> String {
+        format!("{}{id}", self.prefix)
+    }
+
+    fn function(&self, function: Function) -> Function {
+        let named = |layer| match layer {
+            LayerUse::Here(id) => LayerUse::Here(self.named(&id)),
+            other => other,
+        };
+        let layers = function.layers.into_iter().map(named).collect();
+        Function { id: self.named(&function.id), layers, ..function }
+    }
+
+    fn layer(&self, layer: Layer) -> Layer {
+        Layer { id: self.named(&layer.id), ..layer }
+    }
+
+    fn file(&self, file: LocalFile) -> LocalFile {
+        LocalFile { name: self.named(&file.name), ..file }
     }
 }
 
@@ -322,7 +411,7 @@ impl Reader<'_> {
             layers: self.layers(&properties, is_serverless),
             environment: self.environment(&properties, is_serverless),
             build: self.build(),
-            site: Site { key, value: properties.get(key).cloned(), properties },
+            site: Site { key, form: form(is_serverless), value: properties.get(key).cloned(), properties },
         })
     }
 
@@ -389,8 +478,50 @@ impl Reader<'_> {
             runtimes: texts("CompatibleRuntimes"),
             architectures: texts("CompatibleArchitectures"),
             build: self.build(),
-            site: Site { key, value: Some(Arc::clone(node)), properties: Arc::clone(&properties) },
+            site: Site {
+                key,
+                form: form(is_serverless),
+                value: Some(Arc::clone(node)),
+                properties: Arc::clone(&properties),
+            },
         })
+    }
+
+    /// The nested stack that the resource is, when its template is a file.
+    fn stack(&self, around: &Around) -> Result<Option<Stack>> {
+        let Some((_, key)) = files::STACKS.iter().find(|(kind, _)| *kind == self.resource.kind) else {
+            return Ok(None);
+        };
+        let Some(properties) = self.resource.node.get("Properties") else { return Ok(None) };
+        let Some(node) = properties.get(key) else { return Ok(None) };
+        let folder = self.document.path.parent().unwrap_or(Path::new("."));
+        let Some(path) = files::local(node, folder, self.scope) else {
+            return match self.scope.value(node) {
+                Value::Text(text) if !text.contains("://") => {
+                    let what = format!("`{text}`, the template of `{}`, does not exist", self.resource.id);
+                    Err(self.document.error(node, what).hint("paths are relative to the template's folder"))
+                }
+                _ => Ok(None),
+            };
+        };
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let mut inner = around.clone();
+        inner.files.push(real(&self.document.path));
+        if inner.files.contains(&real(&path)) {
+            let what = format!("the template of `{}` is one of those that it is nested in", self.resource.id);
+            return Err(self.document.error(node, what));
+        }
+        inner.prefix = format!("{}/", around.named(&self.resource.id));
+        let document = Document::read(&path)?;
+        let known = parameters(&document, &BTreeMap::new())?;
+        let passed = properties.get("Parameters").map_or(&[][..], |parameters| parameters.entries());
+        let passed = passed.iter().filter_map(|(name, value)| {
+            let name = name.text().filter(|name| known.contains_key(*name))?;
+            Some((name.to_owned(), self.scope.value(value).text()?.to_owned()))
+        });
+        let template = Template::nested(document, &passed.collect(), &self.scope.pseudo, &inner)?;
+        let site = Site { key, form: Form::Https, value: Some(Arc::clone(node)), properties: Arc::clone(properties) };
+        Ok(Some(Stack { id: around.named(&self.resource.id), site, template }))
     }
 
     /// A place of code: a path, or S3.
