@@ -301,6 +301,7 @@ impl<'a> Draft<'a> {
         let walked = walk_application(spec, &resolution.application, project, skip)
             .map_err(|e| e.context(format!("function `{}`", spec.name)))?;
         let own = self.own.filter(|own| own.agree(&walked.tree, &resolution.application)).map(|own| own.digest);
+        resolution.notes.extend(spec.slim.apply(&mut resolution.packages));
         let mut assembly = Assembly::default();
         for package in &resolution.packages {
             assembly.add(format!("{} {}", package.name, package.version), &package.tree);

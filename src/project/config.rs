@@ -9,12 +9,13 @@ use crate::error::{Error, Position, Result};
 use crate::finding::{Level, Override, Overrides, Rule};
 use crate::fsio;
 use crate::lambda::{Architecture, FUNCTION_NAME_LENGTH};
+use crate::resolve::slim::{Slim, SlimRule};
 use crate::store::Place;
 use crate::tree::walk::Include;
 
 /// Keys that `[defaults]` and functions share.
 const SETTINGS: &[&str] =
-    &["runtime", "handler", "architecture", "package", "layers", "base", "include", "exclude", "environment"];
+    &["runtime", "handler", "architecture", "package", "layers", "base", "include", "exclude", "environment", "slim"];
 /// Keys of a function alone.
 const OF_FUNCTIONS: &[&str] = &["path", "bin"];
 
@@ -55,6 +56,7 @@ pub(crate) struct Settings {
     pub(crate) include: Vec<Include>,
     pub(crate) exclude: Vec<String>,
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) slim: Option<Slim>,
     pub(crate) bin: Option<Located<String>>,
 }
 
@@ -70,6 +72,7 @@ impl Settings {
             include: defaults.include.iter().cloned().chain(self.include).collect(),
             exclude: defaults.exclude.iter().cloned().chain(self.exclude).collect(),
             environment,
+            slim: self.slim.or_else(|| defaults.slim.clone()),
             bin: self.bin,
         }
     }
@@ -230,6 +233,7 @@ fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Settings> {
         handler: section.text("handler")?.map(|text| text.value),
         architecture: section.text("architecture")?.map(|text| architecture(&text)).transpose()?,
         exclude: section.texts("exclude")?.into_iter().map(|text| text.value).collect(),
+        slim: slim(section)?,
         bin: section.text("bin")?,
         ..Settings::default()
     };
@@ -245,6 +249,30 @@ fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Settings> {
         }
     }
     Ok(out)
+}
+
+/// `slim = true` is every rule; a list names those that are wanted.
+fn slim(section: &Section<'_>) -> Result<Option<Slim>> {
+    if let Some(flag) = section.flag("slim") {
+        return Ok(Some(if flag { Slim::all() } else { Slim::default() }));
+    }
+    if !section.has("slim") {
+        return Ok(None);
+    }
+    let mut slim = Slim::default();
+    for name in section.texts("slim")? {
+        let Some(rule) = SlimRule::parse(&name.value) else {
+            let known: Vec<&str> = SlimRule::ALL.iter().map(|rule| rule.name()).collect();
+            return Err(suggest(
+                name.error(format!("`slim` cannot be `{}`", name.value)),
+                &name.value,
+                &known,
+                "rules",
+            ));
+        };
+        slim.add(rule);
+    }
+    Ok(Some(slim))
 }
 
 /// Refuses what the config's format has and this version does not build.
@@ -340,7 +368,7 @@ mod tests {
         fn any_config_is_read_or_refused_with_its_line(lines in proptest::collection::vec(
             prop_oneof![
                 "\\[(defaults|functions\\.[a-c]|functions|checks|layers)\\]",
-                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|secret-file) = \
+                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|slim|secret-file) = \
                  ('(a|\\.\\./b|zip|image|arm64|error)'|1|\\['x', \\{ from = 'y' \\}\\]|\\{ A = 'b' \\}|true)",
             ],
             0..8,

@@ -106,6 +106,7 @@ impl<'a> Loader<'a> {
             include: settings.include,
             exclude: settings.exclude,
             environment: settings.environment,
+            slim: settings.slim.unwrap_or_default(),
             defined_at: (!detected).then_some(name.at),
             cargo,
             ..FunctionSpec::new(name.value, path.value, runtime)

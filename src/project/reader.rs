@@ -30,6 +30,7 @@ enum Value {
     Text(String),
     Array(Vec<Node>),
     Table(Table),
+    Flag(bool),
     /// What no setting of ours is: only its name is needed, for the message.
     Other(&'static str),
 }
@@ -129,7 +130,7 @@ fn convert(node: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Table(table) => Value::Table(convert_table(start, table)),
         DeValue::Integer(_) => Value::Other("an integer"),
         DeValue::Float(_) => Value::Other("a float"),
-        DeValue::Boolean(_) => Value::Other("a boolean"),
+        DeValue::Boolean(flag) => Value::Flag(*flag),
         DeValue::Datetime(_) => Value::Other("a date"),
     };
     Node { start, value }
@@ -151,6 +152,7 @@ impl Node {
             Value::Text(_) => "a string",
             Value::Array(_) => "an array",
             Value::Table(_) => "a table",
+            Value::Flag(_) => "a boolean",
             Value::Other(kind) => kind,
         }
     }
@@ -211,6 +213,14 @@ impl<'a> Section<'a> {
         match &field.node.value {
             Value::Text(text) => Ok(Some(self.document.located(field.node.start, text.clone()))),
             _ => self.wrong_type(key, &field.node, "a string"),
+        }
+    }
+
+    /// The boolean under `key`, if it is one.
+    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
+        match self.field(key)?.node.value {
+            Value::Flag(flag) => Some(flag),
+            _ => None,
         }
     }
 

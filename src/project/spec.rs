@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::error::Position;
 use crate::finding::Overrides;
 use crate::lambda::Architecture;
+use crate::resolve::slim::Slim;
 use crate::store::Place;
 use crate::tree::walk::Include;
 
@@ -48,6 +49,8 @@ pub struct FunctionSpec {
     pub exclude: Vec<String>,
     /// Environment variables that the deployment will set; only measured and checked here.
     pub environment: BTreeMap<String, String>,
+    /// What is left out of packages.
+    pub slim: Slim,
     /// The binary, for a function that Cargo builds.
     pub cargo: Option<CargoBinary>,
     /// Where the config defines it.
@@ -81,6 +84,7 @@ impl FunctionSpec {
             include: Vec::new(),
             exclude: Vec::new(),
             environment: BTreeMap::new(),
+            slim: Slim::default(),
             cargo: None,
             defined_at: None,
         }

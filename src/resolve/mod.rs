@@ -8,6 +8,7 @@ pub mod files;
 pub mod node;
 pub mod python;
 pub mod rust;
+pub mod slim;
 
 use std::path::{Path, PathBuf};
 
