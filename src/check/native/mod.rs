@@ -154,9 +154,8 @@ impl Judge<'_> {
         let loads = |path: &str| {
             let name = path.rsplit('/').next().unwrap_or(path);
             let owner = self.owners.of(&format!("/var/task/{path}"));
-            self.view.binaries.iter().any(|other| {
-                other.name() == name
-                    && !refused.contains(&other.shown)
+            self.view.called(name).any(|other| {
+                !refused.contains(&other.shown)
                     && other.elf().is_some_and(|elf| self.fits(elf))
                     && self.owners.of(&other.path) == owner
             })

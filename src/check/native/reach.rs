@@ -137,6 +137,7 @@ fn is_word(c: char) -> bool {
 
 /// Of each line that imports a module, whether it stands below a `try`.
 fn guarded_imports(text: &str, module: &str) -> Vec<bool> {
+    // Texts without the name are most of them.
     if !text.contains(module) {
         return Vec::new();
     }

@@ -72,12 +72,9 @@ impl Judge<'_> {
         loaders.into_iter().filter_map(|binary| Some((binary, binary.elf()?)))
     }
 
-    /// Files of this name or SONAME anywhere in the package.
+    /// Libraries of this name or SONAME anywhere in the package that would load.
     pub(super) fn called(&self, name: &str) -> impl Iterator<Item = &Binary<'_>> {
-        self.view.binaries.iter().filter(move |binary| {
-            let is_called = |elf: &Elf| binary.name() == name || elf.soname.as_deref() == Some(name);
-            binary.elf().is_some_and(|elf| self.fits(elf) && is_called(elf))
-        })
+        self.view.called(name).filter(|binary| binary.elf().is_some_and(|elf| self.fits(elf)))
     }
 }
 
