@@ -507,7 +507,7 @@ impl<'a> Draft<'a> {
             let function = PlannedFunction::of_kept(spec, self.handler, kept);
             return Ok((role, Settled::Finished(Box::new(function))));
         }
-        let (Some(runtime), Some(resolution)) = (self.runtime, self.resolution) else {
+        let (Some(runtime), Some(mut resolution)) = (self.runtime, self.resolution) else {
             let function = PlannedFunction::unresolved(spec, self.handler);
             return Ok((role, Settled::Finished(Box::new(function))));
         };
@@ -518,6 +518,7 @@ impl<'a> Draft<'a> {
                 .map_err(|e| e.context(format!("function `{}`", spec.name)))?,
         };
         let own = self.own.filter(|own| own.agree(&walked.tree, &resolution.application)).map(|own| own.digest);
+        resolution.notes.extend(spec.slim.apply(&mut resolution.packages));
         let (handler, facts) = (self.handler, self.facts);
         Ok((role, Settled::Parts(Box::new(Parts { spec, runtime, handler, facts, own, walked, resolution }))))
     }

@@ -144,6 +144,7 @@ impl<'a> Loader<'a> {
             environment: settings.environment,
             ready: settings.ready,
             is_built: settings.is_built,
+            slim: settings.slim.unwrap_or_default(),
             defined_at: (!detected).then_some(name.at),
             cargo,
             ..FunctionSpec::new(name.value, path.value, runtime)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::Position;
 use crate::finding::{Finding, Overrides};
 use crate::lambda::Architecture;
+use crate::resolve::slim::Slim;
 use crate::split::Policy;
 use crate::store::Place;
 use crate::template::Template;
@@ -108,6 +109,8 @@ pub struct FunctionSpec {
     pub allow_scripts: Vec<String>,
     /// Environment variables that the deployment will set; only measured and checked here.
     pub environment: BTreeMap<String, String>,
+    /// What is left out of packages.
+    pub slim: Slim,
     /// The binary, for a function that Cargo builds.
     pub cargo: Option<CargoBinary>,
     /// Its layers.
@@ -148,6 +151,7 @@ impl FunctionSpec {
             exclude: Vec::new(),
             allow_scripts: Vec::new(),
             environment: BTreeMap::new(),
+            slim: Slim::default(),
             cargo: None,
             layers: LayerChoice::default(),
             ready: None,

@@ -10,6 +10,7 @@ pub mod node;
 pub mod python;
 pub mod ready;
 pub mod rust;
+pub mod slim;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
