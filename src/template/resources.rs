@@ -213,11 +213,7 @@ impl Template {
 
     fn take(&mut self, resource: &Resource, globals: Option<&Arc<Node>>, around: &Around) -> Result<()> {
         let scope = Scope { loops: resource.loops.clone(), ..self.scope.clone() };
-        // What no deployment with these parameters has is not built.
-        let condition = resource.node.get("Condition").and_then(|node| node.text());
-        if condition.is_some_and(|name| scope.condition(name) == Some(false)) {
-            return Ok(());
-        }
+        // Also what has a condition that does not hold: it may hold when the same file is deployed with other parameters.
         let reader = Reader { document: &self.document, scope: &scope, resource, globals };
         match resource.kind.as_str() {
             "AWS::Serverless::Function" => self.functions.push(around.function(reader.function(true)?)),
@@ -549,7 +545,7 @@ mod tests {
 
     fn read(text: &str, overrides: &[(&str, &str)]) -> Result<Template> {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["api", "worker", "common"] {
+        for folder in ["api", "worker", "common", "dev"] {
             fsio::create_dir_all(&dir.path().join(folder)).unwrap();
         }
         let document = Document::parse(&dir.path().join("template.yaml"), text.to_owned())?;
@@ -584,7 +580,7 @@ Resources:
   OnlyProd:
     Type: AWS::Serverless::Function
     Condition: IsProd
-    Properties: {Handler: a.b, CodeUri: missing}
+    Properties: {Handler: a.b, CodeUri: !Sub '${Stage}'}
   Plain:
     Type: AWS::Lambda::Function
     Properties: {Handler: a.b, Runtime: python3.12, Code: worker, Architectures: [arm64]}
@@ -628,6 +624,7 @@ Resources:
             shown,
             [
                 "Api api app.handler",
+                "OnlyProd dev a.b",
                 "Plain worker a.b",
                 "Inline Inline index.b",
                 "Remote Remote a.b",
@@ -646,8 +643,8 @@ Resources:
         let variables: Vec<&str> = api.environment.keys().map(String::as_str).collect();
         assert_eq!(variables, ["MORE", "STAGE"]);
         assert!(api.site.value.is_none());
-        assert_eq!(template.functions[1].architecture.as_deref(), Some("arm64"));
-        assert_eq!(template.functions[5].build.binary.as_deref(), Some("x"));
+        assert_eq!(template.functions[2].architecture.as_deref(), Some("arm64"));
+        assert_eq!(template.functions[6].build.binary.as_deref(), Some("x"));
         assert_eq!((template.layers.len(), template.layers[0].build.method.as_deref()), (1, Some("python3.13")));
     }
 
@@ -661,8 +658,7 @@ Resources:
                 .map_or_else(|| error.to_string(), |(_, rest)| rest.to_owned())
         };
         assert!(
-            error(TEMPLATE, &[("Stage", "prod")])
-                .ends_with(":28:41: `missing`, the code of `OnlyProd`, does not exist"),
+            error(TEMPLATE, &[("Stage", "prod")]).ends_with(":28:41: `prod`, the code of `OnlyProd`, does not exist"),
             "{}",
             error(TEMPLATE, &[("Stage", "prod")])
         );

@@ -226,11 +226,11 @@ impl<'t> Builder<'t> {
                 self.close(node, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
-                let (tag, flow) = (name_of(tag.as_deref()), self.text[start..].starts_with('['));
+                let (tag, flow) = (name_of(tag.as_deref()), self.begins(start, '['));
                 self.begin(start, Open::List { start, tag, anchor, items: Vec::new(), flow })
             }
             Event::MappingStart(anchor, tag) => {
-                let (tag, flow) = (name_of(tag.as_deref()), self.text[start..].starts_with('{'));
+                let (tag, flow) = (name_of(tag.as_deref()), self.begins(start, '{'));
                 self.begin(start, Open::Map { start, tag, anchor, entries: Vec::new(), key: None, flow })
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(start, end),
@@ -241,6 +241,15 @@ impl<'t> Builder<'t> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether what stands at a byte begins so, behind its tag and anchor.
+    fn begins(&self, start: usize, bracket: char) -> bool {
+        let mut rest = &self.text[start..];
+        while rest.starts_with(['!', '&']) {
+            rest = rest[rest.find(char::is_whitespace).unwrap_or(rest.len())..].trim_start();
+        }
+        rest.starts_with(bracket)
     }
 
     fn begin(&mut self, start: usize, open: Open) -> Result<()> {
@@ -333,7 +342,7 @@ mod tests {
     #[test]
     fn nodes_know_where_they_stand() {
         for newline in ["\n", "\r\n"] {
-            let text = "\u{feff}# é\nA:\n  Uri:  src/é   # why\n  Quoted: 'it''s'\n  Sub: !Sub \"${A}-x\"\n  Flow: {Bucket: b, Key: [1, 2]}\n  Map:\n    Bucket: b\n    Key: k  # c\n  List:\n    - a\n    - !Ref B\nEnd: last";
+            let text = "\u{feff}# é\nA:\n  Uri:  src/é   # why\n  Quoted: 'it''s'\n  Sub: !Sub \"${A}-x\"\n  Flow: {Bucket: b, Key: [1, 2]}\n  Tagged: !Select [1, [a, b]]\n  Map:\n    Bucket: b\n    Key: k  # c\n  List:\n    - a\n    - !Ref B\nEnd: last";
             let document = parse(&text.replace('\n', newline));
             let a = document.root.get("A").unwrap();
             let shown = |key: &str| at(&document, a.get(key).unwrap()).replace(newline, "|");
@@ -343,6 +352,7 @@ mod tests {
             assert_eq!(shown("Sub"), "!Sub \"${A}-x\"");
             assert_eq!(a.get("Sub").unwrap().tag.as_deref(), Some("Sub"));
             assert_eq!(shown("Flow"), "{Bucket: b, Key: [1, 2]}");
+            assert_eq!(shown("Tagged"), "!Select [1, [a, b]]");
             assert_eq!(shown("Map"), "Bucket: b|    Key: k");
             assert_eq!(shown("List"), "- a|    - !Ref B");
             assert_eq!(at(&document, document.root.get("End").unwrap()), "last");
