@@ -215,6 +215,30 @@ fn publish_names_objects_that_are_there() {
 }
 
 #[test]
+fn layers_of_packages_become_resources_that_functions_name() {
+    let bucket = server().bucket("template-layers", true);
+    let project = shop();
+    let args = ["publish", "--bucket", &bucket, "--layers", "deps", "--format", "json"];
+    let run = Run::of(server().sign_in(&mut project.command(&args), "owner"), &project.path(""));
+    assert_eq!(run.code, 0, "{}", run.transcript());
+    let manifest: Value = serde_json::from_str(&run.stdout).unwrap();
+    let name = manifest["functions"][0]["layers"][0].as_str().unwrap().to_owned();
+    assert!(name.starts_with("python-deps-"), "{name}");
+    let translated = judged(&project.out("packaged.yaml"));
+    let resources = translated["Resources"].as_object().unwrap();
+    // The translator names layers after what is in them, too.
+    let (id, layer) = resources.iter().find(|(_, r)| r["Properties"]["LayerName"] == name).unwrap();
+    let described = manifest["layers"].as_array().unwrap().iter().find(|l| l["name"] == name).unwrap();
+    assert_eq!(layer["Properties"]["Content"]["S3Key"], described["s3"]["key"]);
+    for function in ["Api", "Second"] {
+        let layers = resources[function]["Properties"]["Layers"].as_array().unwrap();
+        assert_eq!(layers[0], serde_json::json!({"Ref": id}), "{layers:?}");
+    }
+    assert_eq!(resources["Api"]["Properties"]["Layers"].as_array().unwrap().len(), 2);
+    assert!(!project.unpack("Api.zip").files().iter().any(|file| file.starts_with("idna/")));
+}
+
+#[test]
 fn parameters_decide_and_what_is_not_known_is_told() {
     let project = shop();
     let template = ["--template", "template.yaml"];

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Manifest, ManifestObject};
+use super::{Manifest, ManifestLayer, ManifestObject};
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::pack::Artifact;
 use crate::project::Project;
-use crate::template::edit::{Edits, Place, relative};
-use crate::template::{Code, Template};
+use crate::template::edit::{Edits, Place, relative, value};
+use crate::template::grow::{NewLayer, logical_id};
+use crate::template::{Code, Form, Template};
 
 /// Its file name in the output folder, whatever the template's own form is.
 pub(super) const PACKAGED: &str = "packaged.yaml";
@@ -110,7 +111,44 @@ impl Writer<'_> {
             let place = self.places.get(&inner.id).cloned().unwrap_or_else(here);
             edits.place(&template.document, &inner.site, &place);
         }
+        self.add_layers(template, folder, &mut edits)?;
         edits.apply(&template.document)
+    }
+
+    /// Layers that packages were split into: a resource for each, and a reference in each function that has it.
+    fn add_layers(&self, template: &Template, folder: &Path, edits: &mut Edits) -> Result<()> {
+        let mut added: BTreeMap<&str, NewLayer> = BTreeMap::new();
+        for function in &template.functions {
+            let Some(described) = self.manifest.functions.iter().find(|described| described.name == function.id) else {
+                continue;
+            };
+            let split =
+                self.manifest.layers.iter().filter(|layer| !layer.is_own && described.layers.contains(&layer.name));
+            let mut ids = Vec::new();
+            for layer in split {
+                let Some(place) = self.layer_place(layer, folder) else { continue };
+                let new = new_layer(layer, &place, template);
+                ids.push(new.id.clone());
+                added.insert(&layer.name, new);
+            }
+            if !ids.is_empty() {
+                edits.add_layers(&template.document, &function.site.properties, &ids)?;
+            }
+        }
+        let added: Vec<NewLayer> = added.into_values().collect();
+        edits.add_resources(&template.document, &added);
+        Ok(())
+    }
+
+    fn layer_place(&self, layer: &ManifestLayer, folder: &Path) -> Option<Place> {
+        match (&layer.s3, &layer.artifact) {
+            (Some(object), _) => {
+                let (bucket, key, version) = (object.bucket.clone(), object.key.clone(), object.version.clone());
+                Some(Place::S3 { bucket, key, version })
+            }
+            (None, Some(artifact)) => Some(Place::File(relative(folder, &self.out_dir.join(&artifact.path)))),
+            (None, None) => None,
+        }
     }
 
     /// Where code is now; nothing when that has not changed.
@@ -125,5 +163,18 @@ impl Writer<'_> {
             // Not selected: what the template has, told from here.
             _ => Place::File(relative(folder, path)),
         })
+    }
+}
+
+/// A layer as a resource of a template.
+fn new_layer(layer: &ManifestLayer, place: &Place, template: &Template) -> NewLayer {
+    let is_serverless = template.is_serverless();
+    NewLayer {
+        id: logical_id(&layer.name),
+        name: layer.name.clone(),
+        content: value(&template.document, place, if is_serverless { Form::Uri } else { Form::Code }),
+        is_serverless,
+        runtimes: layer.compatible_runtimes.clone(),
+        architectures: layer.compatible_architectures.iter().map(ToString::to_string).collect(),
     }
 }

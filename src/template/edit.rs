@@ -48,8 +48,18 @@ impl Edits {
                 let value = if needs_line(document, node, start) { format!(" {value}") } else { value };
                 self.0.push(Edit { start, end, text: value });
             }
-            None => self.0.push(insertion(document, &site.properties, site.key, &value, is_json)),
+            None => self.insert_key(document, &site.properties, site.key, &value),
         }
+    }
+
+    /// A new key before the first of a map.
+    pub(super) fn insert_key(&mut self, document: &Document, properties: &Node, key: &str, value: &str) {
+        self.0.push(insertion(document, properties, key, value, is_json(document)));
+    }
+
+    /// Text between what stands there.
+    pub(super) fn insert(&mut self, at: usize, text: String) {
+        self.0.push(Edit { start: at, end: at, text });
     }
 
     /// The document with the replacements. Several of one place are one when they say the same.
@@ -57,6 +67,7 @@ impl Edits {
     /// # Errors
     /// When two of them differ: one place in the file would have to name two files.
     pub fn apply(mut self, document: &Document) -> Result<String> {
+        // What is added at one place stands in the order in which it was added.
         self.0.sort_by_key(|edit| (edit.start, edit.end));
         self.0.dedup();
         let mut out = String::with_capacity(document.text.len() + 256);
@@ -78,12 +89,17 @@ impl Edits {
 }
 
 /// Whether a document is written as JSON.
-fn is_json(document: &Document) -> bool {
+pub(super) fn is_json(document: &Document) -> bool {
     document.text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
 }
 
+/// A place as it is written in a document.
+pub fn value(document: &Document, place: &Place, form: Form) -> String {
+    written(place, form, is_json(document))
+}
+
 /// The place as a value in the form that a property takes.
-fn written(place: &Place, form: Form, is_json: bool) -> String {
+pub(super) fn written(place: &Place, form: Form, is_json: bool) -> String {
     let (bucket, object, version) = match place {
         Place::File(path) => {
             let is_plain =
@@ -108,8 +124,13 @@ fn written(place: &Place, form: Form, is_json: bool) -> String {
 }
 
 /// A string of JSON, which YAML reads alike.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// How lines end.
+pub(super) fn newline(document: &Document) -> &'static str {
+    if document.text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
 /// Where a value begins with its tag and anchor.
@@ -134,7 +155,7 @@ fn needs_line(document: &Document, node: &Node, start: usize) -> bool {
 
 /// A new key before the first of `properties`.
 fn insertion(document: &Document, properties: &Node, key: &str, value: &str, is_json: bool) -> Edit {
-    let newline = if document.text.contains("\r\n") { "\r\n" } else { "\n" };
+    let newline = newline(document);
     let key = if is_json { quoted(key) } else { key.to_owned() };
     match (&properties.kind, properties.entries().first()) {
         (Kind::Map { flow: false, .. }, Some((first, _))) => {

@@ -12,6 +12,7 @@
 pub mod edit;
 pub mod eval;
 pub mod files;
+pub mod grow;
 pub mod resources;
 pub mod yaml;
 

@@ -206,6 +206,13 @@ impl Template {
         Ok(template)
     }
 
+    /// Whether SAM translates it.
+    pub fn is_serverless(&self) -> bool {
+        let transform = self.document.root.get("Transform");
+        let is_sam = |node: &Node| node.text().is_some_and(|text| text.starts_with("AWS::Serverless-"));
+        transform.is_some_and(|node| is_sam(node) || node.items().is_some_and(|items| items.iter().any(|i| is_sam(i))))
+    }
+
     /// The folder that paths are relative to.
     pub fn folder(&self) -> &Path {
         self.document.path.parent().unwrap_or(Path::new("."))
