@@ -239,6 +239,27 @@ fn layers_of_packages_become_resources_that_functions_name() {
 }
 
 #[test]
+fn what_sam_was_told_is_enough_to_publish() {
+    let bucket = server().bucket("samconfig", true);
+    let project = shop();
+    std::fs::rename(project.path("template.yaml"), project.path("shop.yaml")).unwrap();
+    let config = format!(
+        "version = 0.1\n[default.global.parameters]\nregion = 'eu-west-1'\n[default.build.parameters]\ncached = true\nparallel = true\ntemplate_file = 'shop.yaml'\nparameter_overrides = 'Stage=dev'\n[default.package.parameters]\ns3_bucket = '{bucket}'\ns3_prefix = 'p'\n"
+    );
+    project.write("samconfig.toml", &config);
+    let mut command = project.command(&["publish", "--format", "json"]);
+    let run = Run::of(server().sign_in(&mut command, "owner").env_remove("AWS_REGION"), &project.path(""));
+    assert_eq!(run.code, 0, "{}", run.transcript());
+    assert!(server().versions(&bucket).iter().all(|(key, ..)| key.starts_with("p/")));
+    assert!(
+        judged(&project.out("packaged.yaml"))["Resources"]["Api"]["Properties"]["Code"]["S3Bucket"] == bucket.as_str()
+    );
+    project.write("samconfig.toml", &config.replace("shop.yaml", "none.yaml"));
+    let run = project.run(&["build"]);
+    assert_eq!((run.code, run.stderr.contains("`samconfig.toml` names it")), (2, true), "{}", run.stderr);
+}
+
+#[test]
 fn parameters_decide_and_what_is_not_known_is_told() {
     let project = shop();
     let template = ["--template", "template.yaml"];

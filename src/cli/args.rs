@@ -153,9 +153,7 @@ fn layer_prefix(text: &str) -> Result<String, String> {
 
 /// `NAME=VALUE`, or SAM's `ParameterKey=NAME,ParameterValue=VALUE`.
 fn parameter(text: &str) -> Result<(String, String), String> {
-    let long = text.strip_prefix("ParameterKey=").and_then(|rest| rest.split_once(",ParameterValue="));
-    let named = long.or_else(|| text.split_once('='));
-    named.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "it has to be NAME=VALUE".to_owned())
+    project::parameter(text).ok_or_else(|| "it has to be NAME=VALUE".to_owned())
 }
 
 /// `KEY=VALUE`.
@@ -183,7 +181,7 @@ pub(crate) struct ProjectArgs {
     pub(crate) template: Option<PathBuf>,
 
     /// Values of the template's parameters (repeatable)
-    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = parameter, requires = "template")]
+    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = parameter)]
     pub(crate) parameter_overrides: Vec<(String, String)>,
 
     /// Only this function (repeatable)

@@ -29,6 +29,10 @@ impl<'a> Loader<'a> {
     /// The project with the functions that are selected.
     pub(crate) fn load(mut self) -> Result<Project> {
         let described = self.describe()?;
+        if described.template.is_none() && !self.selection.parameters.is_empty() {
+            return Err(Error::config("`--parameter-overrides` is for templates, and this project has none")
+                .hint("name it with `--template`"));
+        }
         layers::unique_names(described.candidates.iter().map(|c| &c.written.name), &described.layers)?;
         // A template may have layers only.
         let is_empty = described.template.is_some() && described.candidates.is_empty();
@@ -56,6 +60,7 @@ impl<'a> Loader<'a> {
         neighbours.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Project {
             template: described.template,
+            sam: described.sam,
             findings: described.findings,
             layers,
             neighbours,

@@ -13,6 +13,7 @@ mod handler;
 mod init;
 mod layers;
 mod reader;
+mod samconfig;
 mod shares;
 mod sources;
 mod spec;
@@ -27,6 +28,8 @@ pub use init::init_config;
 pub use spec::{CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
 
 pub(crate) use cargo::cargo;
+pub use samconfig::SamConfig;
+pub(crate) use samconfig::parameter;
 pub(crate) use template::pseudo;
 
 use crate::error::{Error, Result};

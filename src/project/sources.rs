@@ -9,6 +9,7 @@ use super::config::{self, Config, Scope, Settings, Written};
 use super::functions::{Loader, is_provided, real};
 use super::layers::WrittenLayer;
 use super::reader::{Document, Located, Section};
+use super::samconfig::SamConfig;
 use super::{CONFIG_FILE, CargoBinary, detect};
 use crate::error::{Error, Position, Result};
 use crate::finding::{Finding, Overrides};
@@ -50,6 +51,8 @@ pub(super) struct Described {
     pub(super) layer_threshold: Option<u64>,
     /// The template that describes it.
     pub(super) template: Option<Arc<Template>>,
+    /// What SAM was told of it.
+    pub(super) sam: Option<SamConfig>,
     /// What was found while it was read.
     pub(super) findings: Vec<Finding>,
 }
@@ -104,6 +107,7 @@ impl Loader<'_> {
             layers: config.layers,
             layer_threshold: config.layer_threshold,
             template: None,
+            sam: None,
             findings: Vec::new(),
             root: config.root,
         })
@@ -144,6 +148,7 @@ impl Loader<'_> {
                 layers: whole.layers,
                 layer_threshold: whole.layer_threshold,
                 template: None,
+                sam: None,
                 findings: Vec::new(),
                 origin: "Cargo.toml",
                 ..described
@@ -160,6 +165,7 @@ impl Loader<'_> {
             layers: whole.layers,
             layer_threshold: whole.layer_threshold,
             template: None,
+            sam: None,
             findings: Vec::new(),
         }))
     }
@@ -232,6 +238,7 @@ impl Loader<'_> {
             layers: Vec::new(),
             layer_threshold: None,
             template: None,
+            sam: None,
             findings: Vec::new(),
         })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::samconfig::SamConfig;
 use crate::error::Position;
 use crate::finding::{Finding, Overrides};
 use crate::lambda::Architecture;
@@ -39,6 +40,8 @@ pub struct Project {
     pub layer_threshold: u64,
     /// The template that describes it.
     pub template: Option<Arc<Template>>,
+    /// What SAM was told of it, when that describes the project.
+    pub sam: Option<SamConfig>,
     /// What was found while it was read.
     pub findings: Vec<Finding>,
 }

@@ -9,6 +9,7 @@ use super::config::{Settings, Written};
 use super::functions::Loader;
 use super::layers::WrittenLayer;
 use super::reader::Located;
+use super::samconfig::{self, SamConfig};
 use super::sources::{Build, Candidate, Described};
 use crate::error::{Error, Position, Result};
 use crate::finding::{Finding, Overrides, Rule};
@@ -30,12 +31,31 @@ impl Loader<'_> {
 
     /// The template in the folder itself, when there is one.
     pub(super) fn by_template_here(&mut self) -> Result<Option<Described>> {
-        let found = NAMES.iter().map(|name| self.path.join(name)).find(|file| is_template(file));
-        found.map(|file| self.of_template(&file)).transpose()
+        let config = SamConfig::read(&self.path)?;
+        let named = config.as_ref().and_then(|config| config.template.clone());
+        if let Some(file) = named.as_ref().filter(|file| !file.is_file()) {
+            let error = Error::config(format!("the template `{}` does not exist", file.display()));
+            return Err(error.hint(format!("`{}` names it", samconfig::NAME)));
+        }
+        let beside = || NAMES.iter().map(|name| self.path.join(name)).find(|file| is_template(file));
+        let Some(file) = named.or_else(beside) else { return Ok(None) };
+        let config = config.unwrap_or_default();
+        let mut parameters = config.parameters.clone();
+        parameters.extend(self.selection.parameters.clone());
+        let pseudo = match (&config.region, self.selection.pseudo.is_empty()) {
+            (Some(region), true) => pseudo(Some(region)),
+            _ => self.selection.pseudo.clone(),
+        };
+        let template = Template::read(&file, &parameters, &pseudo)?;
+        let described = Self::describe_template(template)?;
+        Ok(Some(Described { sam: Some(config), ..described }))
     }
 
     fn of_template(&mut self, file: &Path) -> Result<Described> {
-        let template = Template::read(file, &self.selection.parameters, &self.selection.pseudo)?;
+        Self::describe_template(Template::read(file, &self.selection.parameters, &self.selection.pseudo)?)
+    }
+
+    fn describe_template(template: Template) -> Result<Described> {
         let folder = template.folder().to_owned();
         let root = root_of(&folder);
         let mut found = Found { root: root.clone(), ..Found::default() };
@@ -51,6 +71,7 @@ impl Loader<'_> {
             layers,
             layer_threshold: None,
             template: Some(Arc::new(template)),
+            sam: None,
             findings,
             root,
         })
