@@ -6,7 +6,9 @@
 mod build;
 mod layers;
 mod manifest;
+mod native;
 mod own;
+mod own_layers;
 mod packing;
 mod parts;
 mod plan;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::layers::{self, WrittenLayer};
+use super::native::{self, NativeChoice};
 use super::reader::{Document, Item, Located, Section, suggest};
 use crate::error::{Error, Position, Result};
 use crate::finding::{Level, Override, Overrides, Rule};
@@ -27,7 +28,7 @@ const SETTINGS: &[&str] = &[
     "allow-scripts",
 ];
 /// Keys of a function alone.
-const OF_FUNCTIONS: &[&str] = &["path", "bin"];
+const OF_FUNCTIONS: &[&str] = &["path", "bin", "native"];
 
 /// What a config says.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ pub(crate) struct Settings {
     pub(crate) bin: Option<Located<String>>,
     /// Words and names as they are written.
     pub(crate) layers: Option<Vec<Located<String>>>,
+    pub(crate) native: NativeChoice,
 }
 
 impl Settings {
@@ -91,6 +93,7 @@ impl Settings {
             environment,
             bin: self.bin,
             layers: self.layers.or_else(|| defaults.layers.clone()),
+            native: self.native,
         }
     }
 }
@@ -262,6 +265,7 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         allow_scripts: section.texts("allow-scripts")?.into_iter().map(|text| text.value).collect(),
         bin: section.text("bin")?,
         layers: section.text_or_texts("layers")?,
+        native: native::native(section, scope)?,
         ..Settings::default()
     };
     let home = section.text("path")?.map(|path| fsio::normalize(scope.base, Path::new(&path.value)));
@@ -371,8 +375,8 @@ mod tests {
         #[test]
         fn any_config_is_read_or_refused_with_its_line(lines in proptest::collection::vec(
             prop_oneof![
-                "\\[(defaults|functions\\.[a-c]|functions|checks|layers)\\]",
-                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|secret-file) = \
+                "\\[(defaults|functions\\.[a-c]|functions|checks|layers|layers\\.x|functions\\.a\\.native)\\]",
+                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|secret-file|native|libraries|collect) = \
                  ('(a|\\.\\./b|zip|image|arm64|error)'|1|\\['x', \\{ from = 'y' \\}\\]|\\{ A = 'b' \\}|true)",
             ],
             0..8,

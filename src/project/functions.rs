@@ -40,13 +40,13 @@ impl<'a> Loader<'a> {
         for candidate in &described.candidates {
             let is_chosen = names.contains(&candidate.written.name.value.as_str());
             let choice = self.layer_choice(candidate, &described.layers, &mut layers)?;
-            // What others need decides what is shared.
-            if is_chosen || choice.policy != Policy::None {
+            // What others need decides what is shared, and what a layer collects.
+            if is_chosen || decides(&choice, &layers) {
                 let function = FunctionSpec { layers: choice, ..self.complete(candidate.clone(), &described.root)? };
                 if is_chosen { functions.push(function) } else { neighbours.push(function) }
             }
         }
-        if functions.iter().all(|function| function.layers.policy == Policy::None) {
+        if functions.iter().all(|function| !decides(&function.layers, &layers)) {
             neighbours.clear();
         }
         layers.sort_by(|a, b| a.name.cmp(&b.name));
@@ -138,6 +138,7 @@ impl<'a> Loader<'a> {
             exclude: settings.exclude,
             allow_scripts: settings.allow_scripts,
             environment: settings.environment,
+            native: settings.native,
             defined_at: (!detected).then_some(name.at),
             cargo,
             ..FunctionSpec::new(name.value, path.value, runtime)
@@ -168,6 +169,12 @@ fn check_folder(path: &Located<PathBuf>, root: &Path, build: &Build) -> Result<(
         return Err(path.error(format!("`{shown}` is a link that leaves the project `{}`", root.display())));
     }
     Ok(())
+}
+
+/// Whether what a function needs decides what is in a layer that others have.
+fn decides(choice: &LayerChoice, layers: &[LayerSpec]) -> bool {
+    let collects = |name: &String| layers.iter().any(|layer| layer.name == *name && layer.native.collect);
+    choice.policy != Policy::None || choice.attached.iter().any(collects)
 }
 
 /// The path without links; as it is when it cannot be followed.

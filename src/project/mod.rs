@@ -12,6 +12,7 @@ mod functions;
 mod handler;
 mod init;
 mod layers;
+mod native;
 mod reader;
 mod shares;
 mod sources;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use handler::{MissingHandler, find_handler};
 pub use init::init_config;
+pub use native::NativeChoice;
 pub use spec::{CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
 
 pub(crate) use cargo::cargo;

@@ -32,6 +32,7 @@ enum Value {
     Table(Table),
     /// A whole number; nothing when it is none that counts something.
     Number(Option<u64>),
+    Flag(bool),
     /// What no setting of ours is: only its name is needed, for the message.
     Other(&'static str),
 }
@@ -131,7 +132,7 @@ fn convert(node: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Table(table) => Value::Table(convert_table(start, table)),
         DeValue::Integer(integer) => Value::Number(u64::from_str_radix(integer.as_str(), integer.radix()).ok()),
         DeValue::Float(_) => Value::Other("a float"),
-        DeValue::Boolean(_) => Value::Other("a boolean"),
+        DeValue::Boolean(flag) => Value::Flag(*flag),
         DeValue::Datetime(_) => Value::Other("a date"),
     };
     Node { start, value }
@@ -154,6 +155,7 @@ impl Node {
             Value::Array(_) => "an array",
             Value::Table(_) => "a table",
             Value::Number(_) => "an integer",
+            Value::Flag(_) => "a boolean",
             Value::Other(kind) => kind,
         }
     }
@@ -226,6 +228,15 @@ impl<'a> Section<'a> {
                 Err(self.document.error(field.node.start, format!("`{key}` must be a number of bytes, from 0 on")))
             }
             _ => self.wrong_type(key, &field.node, "an integer"),
+        }
+    }
+
+    /// `true` or `false` under `key`.
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>> {
+        let Some(field) = self.field(key) else { return Ok(None) };
+        match &field.node.value {
+            Value::Flag(flag) => Ok(Some(*flag)),
+            _ => self.wrong_type(key, &field.node, "a boolean"),
         }
     }
 

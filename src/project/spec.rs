@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::NativeChoice;
 use crate::error::Position;
 use crate::finding::Overrides;
 use crate::lambda::Architecture;
@@ -47,6 +48,8 @@ pub struct LayerSpec {
     pub runtimes: Vec<String>,
     /// Processors that it is for; empty when that is not said.
     pub architectures: Vec<Architecture>,
+    /// What it brings along from a system.
+    pub native: NativeChoice,
     /// Where the config defines it.
     pub defined_at: Option<Position>,
 }
@@ -106,6 +109,8 @@ pub struct FunctionSpec {
     pub cargo: Option<CargoBinary>,
     /// Its layers.
     pub layers: LayerChoice,
+    /// What it brings along from a system.
+    pub native: NativeChoice,
     /// Where the config defines it.
     pub defined_at: Option<Position>,
 }
@@ -140,6 +145,7 @@ impl FunctionSpec {
             environment: BTreeMap::new(),
             cargo: None,
             layers: LayerChoice::default(),
+            native: NativeChoice::default(),
             defined_at: None,
         }
     }

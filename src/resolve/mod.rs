@@ -6,6 +6,7 @@
 
 mod environment;
 pub mod files;
+pub mod native;
 pub mod node;
 pub mod python;
 pub mod rust;
@@ -76,6 +77,13 @@ pub struct Package {
     pub version: String,
     /// Its files.
     pub tree: Tree,
+}
+
+impl Package {
+    /// `numpy 2.3.4`, for messages.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.name, self.version).trim_end().to_owned()
+    }
 }
 
 /// What a manifest leaves out, by archive path: `Some(rule)` names the rule that drops it.
