@@ -13,6 +13,7 @@ mod packing;
 mod parts;
 mod plan;
 mod publish;
+mod sdk;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

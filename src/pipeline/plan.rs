@@ -11,6 +11,7 @@ use super::native;
 use super::own::OwnFiles;
 use super::own_layers::{self, Sources};
 use super::parts::Parts;
+use super::sdk;
 use super::{Earlier, Failures, Session, Timings, timed};
 use crate::check::{self, Subject};
 use crate::error::{Error, Result};
@@ -557,7 +558,7 @@ impl<'a> Draft<'a> {
             let function = PlannedFunction::of_kept(spec, self.handler, kept);
             return Ok((role, Settled::Finished(Box::new(function))));
         }
-        let (Some(runtime), Some(resolution)) = (self.runtime, self.resolution) else {
+        let (Some(runtime), Some(mut resolution)) = (self.runtime, self.resolution) else {
             let function = PlannedFunction::unresolved(spec, self.handler);
             return Ok((role, Settled::Finished(Box::new(function))));
         };
@@ -567,6 +568,9 @@ impl<'a> Draft<'a> {
             _ => walk_application(spec, &resolution.application, scene.project, scene.skip)
                 .map_err(|e| e.context(format!("function `{}`", spec.name)))?,
         };
+        if role.is_function() {
+            sdk::settle(spec, runtime, &walked.tree, &mut resolution);
+        }
         let own = self.own.filter(|own| own.agree(&walked.tree, &resolution.application)).map(|own| own.digest);
         let (handler, facts) = (self.handler, self.facts);
         let native = Brought::default();

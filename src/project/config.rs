@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::AwsSdk;
 use super::layers::{self, WrittenLayer};
 use super::native::{self, NativeChoice};
 use super::reader::{Document, Item, Located, Section, suggest};
@@ -26,6 +27,7 @@ const SETTINGS: &[&str] = &[
     "exclude",
     "environment",
     "allow-scripts",
+    "aws-sdk",
 ];
 /// Keys of a function alone.
 const OF_FUNCTIONS: &[&str] = &["path", "bin", "native"];
@@ -76,6 +78,9 @@ pub(crate) struct Settings {
     /// Words and names as they are written.
     pub(crate) layers: Option<Vec<Located<String>>>,
     pub(crate) native: NativeChoice,
+    pub(crate) aws_sdk: Option<Located<AwsSdk>>,
+    /// What the defaults say of that: it holds for the functions whose runtimes have one.
+    pub(crate) default_aws_sdk: Option<AwsSdk>,
 }
 
 impl Settings {
@@ -94,6 +99,8 @@ impl Settings {
             bin: self.bin,
             layers: self.layers.or_else(|| defaults.layers.clone()),
             native: self.native,
+            default_aws_sdk: defaults.aws_sdk.as_ref().map(|sdk| sdk.value).or(defaults.default_aws_sdk),
+            aws_sdk: self.aws_sdk,
         }
     }
 }
@@ -266,6 +273,7 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         bin: section.text("bin")?,
         layers: section.text_or_texts("layers")?,
         native: native::native(section, scope)?,
+        aws_sdk: section.text("aws-sdk")?.map(aws_sdk).transpose()?,
         ..Settings::default()
     };
     let home = section.text("path")?.map(|path| fsio::normalize(scope.base, Path::new(&path.value)));
@@ -298,6 +306,18 @@ fn unbuilt(section: &Section<'_>) -> Result<()> {
         return Err(not_built(&key_of(section, "base"), "`base`, which belongs to `package = \"image\"`,"));
     }
     Ok(())
+}
+
+fn aws_sdk(text: Located<String>) -> Result<Located<AwsSdk>> {
+    let value = match text.value.as_str() {
+        "bundle" => AwsSdk::Bundle,
+        "runtime" => AwsSdk::Runtime,
+        other => {
+            let error = text.error(format!("`aws-sdk` cannot be `{other}`"));
+            return Err(suggest(error, other, &AwsSdk::NAMES, "values"));
+        }
+    };
+    Ok(Located { value, at: text.at })
 }
 
 pub(super) fn architecture(text: &Located<String>) -> Result<Architecture> {

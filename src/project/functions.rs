@@ -7,10 +7,12 @@ use super::config::{Settings, Written};
 use super::layers::{self, WrittenLayer};
 use super::reader::{Located, nearest};
 use super::sources::{Build, Candidate, Described};
-use super::{CONFIG_FILE, CargoBinary, FunctionSpec, LayerChoice, LayerSpec, Project, Selection, detect, versions};
+use super::{
+    AwsSdk, CONFIG_FILE, CargoBinary, FunctionSpec, LayerChoice, LayerSpec, Project, Selection, detect, versions,
+};
 use crate::error::{Error, Result};
 use crate::fsio;
-use crate::lambda::Architecture;
+use crate::lambda::{self, Architecture};
 use crate::split::{self, Policy};
 
 /// Reads one project.
@@ -129,6 +131,13 @@ impl<'a> Loader<'a> {
                 detect::runtime(&path.value).map_err(|e| e.context(format!("function `{}`", name.value)))?
             }
         };
+        let aws_sdk = match &settings.aws_sdk {
+            Some(written) => {
+                check_sdk(written, &runtime)?;
+                written.value
+            }
+            None => settings.default_aws_sdk.unwrap_or_default(),
+        };
         let written_handler = self.selection.handler.clone().or(settings.handler);
         Ok(FunctionSpec {
             // Whatever starts, it is the file of this name.
@@ -139,6 +148,7 @@ impl<'a> Loader<'a> {
             allow_scripts: settings.allow_scripts,
             environment: settings.environment,
             native: settings.native,
+            aws_sdk,
             defined_at: (!detected).then_some(name.at),
             cargo,
             ..FunctionSpec::new(name.value, path.value, runtime)
@@ -153,6 +163,17 @@ impl<'a> Loader<'a> {
             Build::IfCargo | Build::No => Ok(None),
         }
     }
+}
+
+/// Refuses to leave to a runtime what it does not have.
+fn check_sdk(written: &Located<AwsSdk>, runtime: &str) -> Result<()> {
+    let has_none = lambda::find(runtime).is_some_and(|runtime| lambda::sdk(runtime).is_none());
+    if written.value == AwsSdk::Bundle || !has_none {
+        return Ok(());
+    }
+    Err(written
+        .error(format!("`aws-sdk = \"runtime\"`: `{runtime}` has no AWS SDK that could stand in for packages"))
+        .hint("leave it out: what a program is built with is in it. In `[defaults]` it holds for Python and Node.js alone"))
 }
 
 fn check_folder(path: &Located<PathBuf>, root: &Path, build: &Build) -> Result<()> {

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub use handler::{MissingHandler, find_handler};
 pub use init::init_config;
 pub use native::NativeChoice;
-pub use spec::{CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
+pub use spec::{AwsSdk, CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
 
 pub(crate) use cargo::cargo;
 

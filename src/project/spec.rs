@@ -75,6 +75,21 @@ pub enum LayerSource {
     },
 }
 
+/// Whether the AWS SDK is packed that the runtime has, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AwsSdk {
+    /// It is packed: the version that was tested is the one that runs.
+    #[default]
+    Bundle,
+    /// It stays out, with what only it needs.
+    Runtime,
+}
+
+impl AwsSdk {
+    /// The words of the config, in the order of the variants.
+    pub const NAMES: [&'static str; 2] = ["bundle", "runtime"];
+}
+
 /// Which layers a function gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LayerChoice {
@@ -105,6 +120,8 @@ pub struct FunctionSpec {
     pub allow_scripts: Vec<String>,
     /// Environment variables that the deployment will set; only measured and checked here.
     pub environment: BTreeMap<String, String>,
+    /// Whether the AWS SDK is packed.
+    pub aws_sdk: AwsSdk,
     /// The binary, for a function that Cargo builds.
     pub cargo: Option<CargoBinary>,
     /// Its layers.
@@ -143,6 +160,7 @@ impl FunctionSpec {
             exclude: Vec::new(),
             allow_scripts: Vec::new(),
             environment: BTreeMap::new(),
+            aws_sdk: AwsSdk::default(),
             cargo: None,
             layers: LayerChoice::default(),
             native: NativeChoice::default(),

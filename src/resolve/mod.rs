@@ -10,6 +10,7 @@ pub mod native;
 pub mod node;
 pub mod python;
 pub mod rust;
+pub mod sdk;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

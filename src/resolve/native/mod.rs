@@ -157,4 +157,5 @@ fn is_of_the_build(rule: Rule) -> bool {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
