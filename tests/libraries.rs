@@ -268,6 +268,30 @@ fn a_layer_holds_the_libraries_that_its_functions_miss() {
     assert_eq!(call(&project.unpack("f.zip"), Some(&project.unpack("system.zip")), &python), (true, "44".to_owned()));
 }
 
+/// What a layer holds does not depend on which of its functions are built.
+#[test]
+fn a_layer_is_the_same_for_some_of_its_functions_as_for_all() {
+    let arch = host_architecture();
+    let g = format!(
+        "[functions.g]\npath = 'g'\nruntime = 'nodejs22.x'\nhandler = 'index.handler'\narchitecture = '{arch}'\n"
+    );
+    let layer = "layers = ['system']\n";
+    let table = "[layers.system]\nnative = { collect = true, sysroot = '../root' }\n";
+    let (project, _) = with_cycle(&format!("{layer}{g}{layer}{table}"));
+    let other = library(&project, "other", "int other(void) { return 1; }", &[]);
+    project.write("g/index.js", "exports.handler = async () => 1;\n");
+    let code = "extern int other(void); int answer(void) { return other(); }";
+    compile(&project.path("g/native.node"), code, &["-shared", "-nostdlib", other.to_str().unwrap()]);
+    let all = project.build::<&str>(&[]);
+    let opt = project.unpack("system.zip");
+    assert_eq!(opt.files(), ["lib/libdeep.so.1", "lib/libother.so.1", "lib/libtop.so.1"]);
+    for name in ["f", "g"] {
+        let some = project.build(&["--function", name, "--out-dir", "target/some"]);
+        assert_eq!(some["layers"][0]["content"], all["layers"][0]["content"], "{name}");
+        assert_eq!(some["functions"].as_array().unwrap().len(), 1);
+    }
+}
+
 #[test]
 fn programs_run_and_other_runtimes_bring_libraries_too() {
     let arch = host_architecture();

@@ -63,7 +63,9 @@ pub(super) fn of_layer(
     }
     let mut all = Vec::new();
     if spec.native.collect {
-        all.extend(missing_of(runtime, architecture, &[Mount::layers(tree)], None));
+        let mounts = [Mount::layers(tree)];
+        let alone = Native { runtime, architecture, mounts: &mounts, handler: None, packages: &[] };
+        all.extend(check::missing_libraries(&alone));
         for user in sources.users.iter().filter(|user| user.spec.architecture == architecture) {
             let opt = merged(attached(user, sources.done).map(|layer| &layer.tree).chain([tree]));
             let needed_by = |missing: MissingLibrary| MissingLibrary {
@@ -125,17 +127,13 @@ fn merged<'t>(trees: impl Iterator<Item = &'t Tree>) -> Tree {
 
 /// What the rules miss of a function.
 fn missing(parts: &Parts<'_>, task: &Tree, opt: &Tree) -> Vec<MissingLibrary> {
-    let mounts = [Mount::task(task), Mount::layers(opt)];
-    missing_of(parts.runtime, parts.spec.architecture, &mounts, parts.handler.as_deref())
-}
-
-fn missing_of(
-    runtime: &'static Runtime,
-    architecture: Architecture,
-    mounts: &[Mount<'_>],
-    handler: Option<&str>,
-) -> Vec<MissingLibrary> {
-    check::missing_libraries(&Native { runtime, architecture, mounts, handler, packages: &[] })
+    check::missing_libraries(&Native {
+        runtime: parts.runtime,
+        architecture: parts.spec.architecture,
+        mounts: &[Mount::task(task), Mount::layers(opt)],
+        handler: parts.handler.as_deref(),
+        packages: &parts.resolution.packages,
+    })
 }
 
 /// Whether a file of this name lies where the loader looks.
