@@ -12,11 +12,20 @@ const DISPENSABLE: &[&str] = &["libcoreclrtraceptprovider.so"];
 const HINTS: &[(&str, &str)] = &[
     (
         "libcrypt.so",
-        "libxcrypt is not part of Amazon Linux 2023: build against one that is linked statically, or bring `libcrypt.so` along in `lib/`",
+        "libxcrypt is not part of Amazon Linux 2023: build against one that is linked statically, or let `native = { collect = true }` take it from a system",
     ),
-    ("libpq.so", "take `psycopg2-binary` or `psycopg[binary]` instead of `psycopg2`, which brings the library along"),
-    ("libmysqlclient.so", "take a client that needs no library (`PyMySQL`), or bring it along in `lib/`"),
-    ("libmariadb.so", "take a client that needs no library (`PyMySQL`), or bring it along in `lib/`"),
+    (
+        "libpq.so",
+        "take `psycopg2-binary` or `psycopg[binary]` instead of `psycopg2`, which brings the library along; or let `native = { collect = true }` take it from a system",
+    ),
+    (
+        "libmysqlclient.so",
+        "take a client that needs no library (`PyMySQL`), or let `native = { collect = true }` take it from a system",
+    ),
+    (
+        "libmariadb.so",
+        "take a client that needs no library (`PyMySQL`), or let `native = { collect = true }` take it from a system",
+    ),
     ("libGL.so", "take the headless variant of the package (`opencv-python-headless`)"),
     ("libX11.so", "take a variant of the package that needs no display"),
     ("libcuda.so", "Lambda has no GPU: take the variant of the package for CPUs"),
