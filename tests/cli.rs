@@ -187,6 +187,7 @@ fn init_writes_a_config_that_builds() {
     # slim = true                                 # without tests, headers, stubs, … of packages
     # environment = { LOG_LEVEL = "info" }        # only measured and checked: your deployment sets it
     # allow-scripts = ["better-sqlite3"]          # npm packages whose install scripts are run
+    # aws-sdk = "runtime"                         # boto3 or @aws-sdk/* is left to the runtime, which has one; else "bundle"
     # layers = "shared"                           # packages that several functions have go to layers
 
     [functions.api]
@@ -203,6 +204,7 @@ fn init_writes_a_config_that_builds() {
     # include = [{ from = "common/schemas", to = "schemas" }]   # files from elsewhere in the project
     # bin = "worker"                              # for Cargo packages of several binaries
     # layers = ["shared", "common"]               # also a layer of your own, or the ARN of one that exists
+    # native = { collect = true }                 # brings the system's libraries along that the runtime lacks; also in layers
 
     # [layers.common]
     # path = "layers/common"                      # a folder laid out as a layer (python/, nodejs/, lib/, extensions/, …), or files

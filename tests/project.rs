@@ -285,8 +285,8 @@ fn config_errors_name_the_key_the_line_and_the_nearest() {
         ),
         (
             "[functions.api]\npath = 'api'\n[layers.x]\nruntime = 'python3.13'\n",
-            "lambda-pack.toml:3:1: a layer needs a `path`, a `manifest` or an `arn`",
-            "`path` is a folder, `manifest` a file such as requirements.txt, `arn` a layer that exists",
+            "lambda-pack.toml:3:1: a layer needs a `path`, a `manifest`, `native` or an `arn`",
+            "`path` is a folder, `manifest` a file such as requirements.txt, `native` names libraries of a system, `arn` a layer that exists",
         ),
         (
             "[functions.api]\npath = 'api'\n[layers.api]\npath = 'api'\n",

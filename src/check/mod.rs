@@ -20,7 +20,7 @@ use crate::resolve::Package;
 use crate::tree::Tree;
 
 pub use layers::{Attached, packages_stay};
-pub use native::{Mount, Native, check_native};
+pub use native::{MissingLibrary, Mount, Native, check_native, missing_libraries};
 pub use runtime::check_runtime;
 pub use size::check_zip_size;
 

@@ -236,21 +236,21 @@ fn packed(out: &mut String, function: &ManifestFunction, out_dir: &Path, style: 
 }
 
 fn packages(out: &mut String, function: &PlannedFunction) {
-    if function.packages.is_empty() {
+    let mut largest: Vec<_> = function.packages.iter().filter(|package| !package.is_native).collect();
+    if largest.is_empty() {
         if !function.resolved_by.is_empty() {
             let _ = writeln!(out, "  {}", function.resolved_by);
         }
         return;
     }
-    let total: u64 = function.packages.iter().map(|p| p.bytes).sum();
-    let mut largest: Vec<_> = function.packages.iter().collect();
+    let total: u64 = largest.iter().map(|p| p.bytes).sum();
     largest.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
     let named: Vec<String> = largest.iter().take(LARGEST).map(|p| format!("{} {}", p.name, bytes(p.bytes))).collect();
     let more = if largest.len() > LARGEST { ", …" } else { "" };
     let _ = writeln!(
         out,
         "  {} ({}) from {}: {}{more}",
-        count(function.packages.len(), "package"),
+        count(largest.len(), "package"),
         bytes(total),
         function.resolved_by,
         named.join(", ")
@@ -262,12 +262,16 @@ fn all_packages(out: &mut String, function: &PlannedFunction) {
         let _ = writeln!(out, "  {}", function.resolved_by);
         return;
     }
-    let _ = writeln!(out, "  {} from {}:", count(function.packages.len(), "package"), function.resolved_by);
-    let name = |p: &crate::pipeline::PlannedPackage| format!("{} {}", p.name, p.version);
-    let width = function.packages.iter().map(|p| name(p).chars().count()).max().unwrap_or(0);
+    let resolved = function.packages.iter().filter(|package| !package.is_native).count();
+    match resolved {
+        0 => writeln!(out, "  {}", function.resolved_by),
+        resolved => writeln!(out, "  {} from {}:", count(resolved, "package"), function.resolved_by),
+    }
+    .unwrap_or_default();
+    let width = function.packages.iter().map(|p| p.label().chars().count()).max().unwrap_or(0);
     for package in &function.packages {
         let place = package.layer.as_deref().map(|layer| format!("  in {layer}")).unwrap_or_default();
-        let _ = writeln!(out, "    {:width$}  {:>9}{place}", name(package), bytes(package.bytes));
+        let _ = writeln!(out, "    {:width$}  {:>9}{place}", package.label(), bytes(package.bytes));
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) fn built(
             }
         }
         contents(&mut out, layer);
+        notes(&mut out, layer, style);
         place(&mut out, described);
         out.push('\n');
     }
@@ -63,9 +64,9 @@ pub(super) fn planned(plan: &Plan, style: Style) -> String {
                     writeln!(out, "  {} unzipped in {}", bytes(layer.tree.bytes()), count(layer.tree.files(), "file"));
             }
         }
-        let width = layer.packages.iter().map(|p| p.name.len() + p.version.len() + 1).max().unwrap_or(0);
+        let width = layer.packages.iter().map(|p| p.label().len()).max().unwrap_or(0);
         for package in &layer.packages {
-            let name = format!("{} {}", package.name, package.version);
+            let name = package.label();
             let _ = writeln!(
                 out,
                 "    {name:width$}  {:>9}  {}",
@@ -73,6 +74,7 @@ pub(super) fn planned(plan: &Plan, style: Style) -> String {
                 style.dim(&why(plan, layer, package))
             );
         }
+        notes(&mut out, layer, style);
         if !layer.is_own && layer.users.len() > 1 {
             let saved = layer.unzipped_bytes.unwrap_or_default() * (layer.users.len() as u64 - 1);
             let _ = writeln!(out, "  saves {} in {} together", bytes(saved), count(layer.users.len(), "zip"));
@@ -139,13 +141,19 @@ fn exists(out: &mut String, layer: &PlannedLayer) {
     let _ = writeln!(out, "  exists; {size}");
 }
 
+fn notes(out: &mut String, layer: &PlannedLayer, style: Style) {
+    for note in &layer.notes {
+        let _ = writeln!(out, "  {}", style.dim(note));
+    }
+}
+
 fn contents(out: &mut String, layer: &PlannedLayer) {
     if layer.packages.is_empty() {
         return;
     }
     let mut largest: Vec<&PlannedPackage> = layer.packages.iter().collect();
     largest.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
-    let named: Vec<String> = largest.iter().take(NAMED).map(|p| format!("{} {}", p.name, p.version)).collect();
+    let named: Vec<String> = largest.iter().take(NAMED).map(|p| p.label()).collect();
     let more = if largest.len() > NAMED { ", …" } else { "" };
     let _ = writeln!(out, "  {}: {}{more}", count(largest.len(), "package"), named.join(", "));
 }
@@ -194,7 +202,7 @@ pub(super) fn would_save(plan: &Plan) -> Option<String> {
         let Some(scope) = lambda::find(&function.spec.runtime).and_then(|runtime| shape::scope(runtime.family)) else {
             continue;
         };
-        for package in &function.packages {
+        for package in function.packages.iter().filter(|package| !package.is_native) {
             *copies.entry((scope, &package.name, &package.version, package.bytes)).or_default() += 1;
         }
     }

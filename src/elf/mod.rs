@@ -13,9 +13,13 @@ mod read;
 pub(crate) mod testing;
 mod versions;
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use crate::lambda::Architecture;
+use crate::lambda::{Architecture, UNZIPPED_LIMIT};
 
 pub use versions::{VersionFamily, VersionNeed};
 
@@ -53,6 +57,20 @@ impl Image {
             });
         }
         Self::foreign(bytes)
+    }
+
+    /// The same of a file on disk; nothing also when it cannot be read.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        let mut file = File::open(path).ok()?;
+        let mut start = Vec::new();
+        file.by_ref().take(PROBE as u64).read_to_end(&mut start).ok()?;
+        if !is_elf(&start) {
+            return Self::foreign(&start);
+        }
+        file.rewind().ok()?;
+        let mut bytes = Vec::new();
+        file.take(UNZIPPED_LIMIT).read_to_end(&mut bytes).ok()?;
+        Self::of(&bytes)
     }
 
     /// What a file of another system is, by its first [`PROBE`] bytes.

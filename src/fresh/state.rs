@@ -80,6 +80,9 @@ pub struct KeptPackage {
     pub bytes: u64,
     /// The layer that it is in.
     pub layer: Option<String>,
+    /// Whether it was brought along from a system.
+    #[serde(default)]
+    pub is_native: bool,
 }
 
 /// A layer whose zip may still stand.

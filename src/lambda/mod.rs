@@ -5,9 +5,11 @@ mod environment;
 mod libraries;
 mod limits;
 mod runtimes;
+mod sdk;
 
 pub use date::Date;
 pub use environment::{RESERVED_KEYS, is_reserved_key, is_well_formed_key, measured_environment_bytes};
 pub use libraries::{ISA_LEVEL, LIBRARY_FOLDERS, has_library, libstdcxx};
 pub use limits::*;
 pub use runtimes::{Architecture, Family, Lifecycle, OperatingSystem, RUNTIMES, Runtime, Status, find, nearest};
+pub use sdk::{Sdk, sdk};

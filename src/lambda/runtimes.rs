@@ -103,6 +103,15 @@ pub enum OperatingSystem {
 }
 
 impl OperatingSystem {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AmazonLinux1 => "Amazon Linux 1",
+            Self::AmazonLinux2 => "Amazon Linux 2",
+            Self::AmazonLinux2023 => "Amazon Linux 2023",
+        }
+    }
+
     /// The glibc version, major and minor.
     pub const fn glibc(self) -> (u16, u16) {
         match self {

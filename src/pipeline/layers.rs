@@ -9,13 +9,13 @@ use super::parts::Parts;
 use super::plan::PlannedPackage;
 use crate::check::Attached;
 use crate::error::{Error, Result};
-use crate::finding::{Finding, Rule};
+use crate::finding::Finding;
 use crate::fresh::{self, KeptLayer};
 use crate::lambda::{self, Architecture};
-use crate::project::{LayerSource, LayerSpec, Project};
+use crate::project::Project;
 use crate::resolve::Package;
 use crate::split::{self, Consumer, Policy, layout, shape};
-use crate::tree::{Assembly, Entry, Tree};
+use crate::tree::{Assembly, Tree};
 
 /// Digits of a digest that a layer's name carries.
 const DIGITS: usize = 16;
@@ -45,6 +45,8 @@ pub struct PlannedLayer {
     pub unzipped_bytes: Option<u64>,
     /// The digest of its entries: names, modes and contents.
     pub content: Option<String>,
+    /// What a person should know.
+    pub notes: Vec<String>,
     /// What is wrong with it, at the rules' own levels.
     pub(super) findings: Vec<Finding>,
 }
@@ -188,18 +190,20 @@ fn split_layer(
         runtimes,
         architectures,
         users: Vec::new(),
+        notes: Vec::new(),
         findings: found,
     })
 }
 
 /// Packages where a runtime looks for them in a layer, over what is there.
-fn mount<'p>(scope: &str, packages: impl Iterator<Item = &'p Package>, own: Tree) -> Result<(Tree, Vec<Finding>)> {
+pub(super) fn mount<'p>(
+    scope: &str,
+    packages: impl Iterator<Item = &'p Package>,
+    own: Tree,
+) -> Result<(Tree, Vec<Finding>)> {
     let mut assembly = Assembly::default();
     for package in packages {
-        assembly.add(
-            format!("{} {}", package.name, package.version),
-            &layout::below(layout::prefix(scope), &package.tree)?,
-        );
+        assembly.add(package.label(), &layout::below(layout::prefix(scope), &package.tree)?);
     }
     assembly.add("the layer's own files", &own);
     let (tree, mut findings) = assembly.finish();
@@ -208,157 +212,8 @@ fn mount<'p>(scope: &str, packages: impl Iterator<Item = &'p Package>, own: Tree
     Ok((tree, findings))
 }
 
-fn content(tree: &Tree, earlier: &Earlier) -> Result<String> {
+pub(super) fn content(tree: &Tree, earlier: &Earlier) -> Result<String> {
     fresh::of_contents(tree, &earlier.files).ok_or_else(|| Error::failed("a file of a layer could not be read"))
-}
-
-/// A layer of the project's own from its parts: its folder, and what was resolved for each runtime and processor.
-pub(super) fn own_layer(
-    spec: &LayerSpec,
-    folder: Option<&Parts<'_>>,
-    resolved: &[&Parts<'_>],
-    earlier: &Earlier,
-) -> Result<PlannedLayer> {
-    let mut layer = PlannedLayer {
-        name: spec.name.clone(),
-        tree: Tree::new(),
-        kept: None,
-        arn: None,
-        is_own: true,
-        runtimes: spec.runtimes.clone(),
-        architectures: spec.architectures.clone(),
-        packages: Vec::new(),
-        users: Vec::new(),
-        unzipped_bytes: None,
-        content: None,
-        findings: Vec::new(),
-    };
-    let to = match &spec.source {
-        LayerSource::Existing { arn, unzipped_bytes } => {
-            layer.arn = Some(arn.clone());
-            layer.unzipped_bytes = *unzipped_bytes;
-            return Ok(layer);
-        }
-        LayerSource::Built { to, .. } => to.as_deref(),
-    };
-    let mut first: Option<(String, &str)> = None;
-    for parts in if resolved.is_empty() { vec![None] } else { resolved.iter().copied().map(Some).collect::<Vec<_>>() } {
-        let (tree, findings) = own_tree(spec, folder, parts, to)?;
-        let content = content(&tree, earlier)?;
-        if let Some(parts) = parts
-            && let Some((other, runtime)) = &first
-            && *other != content
-        {
-            return Err(Error::config(format!(
-                "layer `{}` is not the same for {runtime} and for {} on {}",
-                spec.name, parts.spec.runtime, parts.spec.architecture
-            ))
-            .hint("make a layer for each: what they hold depends on runtime or processor"));
-        }
-        first.get_or_insert((content.clone(), parts.map_or("", |parts| parts.spec.runtime.as_str())));
-        layer.unzipped_bytes = Some(tree.bytes());
-        layer.packages =
-            parts.map_or_else(Vec::new, |parts| parts.resolution.packages.iter().map(PlannedPackage::of).collect());
-        layer.content = Some(content);
-        layer.tree = tree;
-        layer.findings.extend(findings);
-    }
-    layer.findings.extend(check_tree(&layer.tree));
-    layer.findings.dedup();
-    Ok(layer)
-}
-
-fn own_tree(
-    spec: &LayerSpec,
-    folder: Option<&Parts<'_>>,
-    resolved: Option<&Parts<'_>>,
-    to: Option<&str>,
-) -> Result<(Tree, Vec<Finding>)> {
-    let scope = resolved.and_then(|parts| split::shape::scope(parts.runtime.family)).or_else(|| {
-        let runtimes = spec.runtimes.iter().filter_map(|runtime| lambda::find(runtime));
-        runtimes.filter_map(|runtime| split::shape::scope(runtime.family)).next()
-    });
-    let mut findings = Vec::new();
-    let mut own = Tree::new();
-    if let Some(parts) = folder {
-        findings.extend(parts.walked.findings.iter().cloned());
-        let mut tree = parts.walked.tree.clone();
-        for manifest in ["requirements.txt", "uv.lock", "pylock.toml"] {
-            if resolved.is_some() {
-                tree.remove(manifest); // Its packages are there.
-            }
-        }
-        let prefix = match to {
-            Some(to) => to,
-            None if layout::is_laid_out(&tree) => "",
-            None => layout::prefix(scope.unwrap_or_default()),
-        };
-        own = layout::below(prefix.trim_matches('/'), &tree)?;
-    }
-    if let Some(parts) = resolved {
-        findings.extend(parts.resolution.findings.iter().cloned());
-        if let Some(cargo) = &parts.spec.cargo {
-            // An extension is known by its file's name.
-            let to = to.map_or_else(|| format!("extensions/{}", cargo.bin), |to| to.trim_matches('/').to_owned());
-            let built = parts.resolution.built.iter().map(|(_, entry)| entry.clone());
-            let path = crate::tree::ArchivePath::new(&to)
-                .map_err(|problem| Error::config(format!("`to = \"{to}\"` of layer `{}` {problem}", spec.name)))?;
-            built.for_each(|entry| {
-                own.insert(path.clone(), entry);
-            });
-            own = parts.walked.tree.iter().fold(own, |mut own, (path, entry)| {
-                own.insert(path.clone(), entry.clone());
-                own
-            });
-        }
-    }
-    let packages = resolved.map_or(&[][..], |parts| &parts.resolution.packages);
-    let (tree, found) = mount(scope.unwrap_or_default(), packages.iter(), own)?;
-    findings.extend(found);
-    Ok((tree, findings))
-}
-
-/// What Lambda would not take, or not start, in a layer.
-fn check_tree(tree: &Tree) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if tree.files() == 0 {
-        findings.push(Finding::new(
-            Rule::EmptyPackage,
-            "there is no file in the layer",
-            "check `path` and the patterns in `.lambdaignore` and `exclude`",
-        ));
-    }
-    if tree.bytes() >= lambda::UNZIPPED_LIMIT {
-        findings.push(Finding::new(
-            Rule::LayerTooLarge,
-            format!("{}; this one has {} bytes unzipped", lambda::LAYERS_SIZE_MESSAGE, tree.bytes()),
-            "leave out what is not needed, or make a container image, which may have 10 GB",
-        ));
-    }
-    for (path, entry) in tree.iter() {
-        let is_extension = path.as_str().strip_prefix("extensions/").is_some_and(|name| !name.contains('/'));
-        if is_extension && matches!(entry, Entry::File { executable: false, .. }) {
-            findings.push(
-                Finding::new(
-                    Rule::ExtensionNotExecutable,
-                    "Extension.LaunchError: permission denied",
-                    "make it executable: `chmod +x`",
-                )
-                .path(path.as_str()),
-            );
-        }
-        if path.as_str() == "bootstrap" && matches!(entry, Entry::File { executable: false, .. }) {
-            findings.push(
-                Finding::new(
-                    Rule::BootstrapNotExecutable,
-                    "Runtime.InvalidEntrypoint: fork/exec /opt/bootstrap: permission denied",
-                    "make it executable: `chmod +x bootstrap`",
-                )
-                .path("bootstrap"),
-            );
-        }
-    }
-    findings
 }
 
 impl PlannedLayer {
@@ -387,6 +242,7 @@ impl PlannedLayer {
             users: kept.users.clone(),
             unzipped_bytes: kept.unzipped_bytes,
             content: kept.content.clone(),
+            notes: Vec::new(),
             findings: kept.findings.clone(),
         }
     }

@@ -143,6 +143,9 @@ pub struct ManifestPackage {
     /// The layer that it is in, or `function`.
     #[serde(rename = "in")]
     pub place: String,
+    /// `system` for a file that was brought along from one: its name is that of a library or a program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<&'static str>,
 }
 
 /// Milliseconds of each stage.
@@ -220,6 +223,7 @@ fn packages(packages: &[PlannedPackage], place: &str) -> Vec<ManifestPackage> {
             name: p.name.clone(),
             version: p.version.clone(),
             bytes: p.bytes,
+            from: p.is_native.then_some("system"),
             place: p.layer.clone().unwrap_or_else(|| place.to_owned()),
         })
         .collect();

@@ -6,11 +6,14 @@
 mod build;
 mod layers;
 mod manifest;
+mod native;
 mod own;
+mod own_layers;
 mod packing;
 mod parts;
 mod plan;
 mod publish;
+mod sdk;
 mod templates;
 
 use std::collections::{BTreeMap, HashMap};

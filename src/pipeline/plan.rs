@@ -7,8 +7,11 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::layers::{self, Layers, Mount, Placement, PlannedLayer};
+use super::native;
 use super::own::OwnFiles;
+use super::own_layers::{self, Sources};
 use super::parts::Parts;
+use super::sdk;
 use super::{Earlier, Failures, Session, Timings, timed};
 use crate::check::{self, Subject};
 use crate::error::{Error, Result};
@@ -17,6 +20,7 @@ use crate::fresh::{Inputs, Kept, KeptPackage, Key};
 use crate::lambda::{Family, Runtime};
 use crate::project::{self, FunctionSpec, LayerChoice, LayerSource, Project};
 use crate::report::{Task, Unit};
+use crate::resolve::native::Brought;
 use crate::resolve::{self, Application, Context, Package, Request, Resolution, Resolver};
 use crate::store::{Fetcher, Method, Store};
 use crate::tree::walk::{self, Decision, Walked};
@@ -117,17 +121,33 @@ pub struct PlannedPackage {
     pub bytes: u64,
     /// The layer that it is in; nothing when it is in the zip itself.
     pub layer: Option<String>,
+    /// Whether it is a file that was brought along from a system; its name is that of a library or a program then.
+    pub is_native: bool,
 }
 
 impl PlannedPackage {
     pub(super) fn of(package: &Package) -> Self {
         let (name, version) = (package.name.clone(), package.version.clone());
-        Self { name, version, bytes: package.tree.bytes(), layer: None }
+        Self { name, version, bytes: package.tree.bytes(), layer: None, is_native: false }
+    }
+
+    pub(super) fn all(packages: &[Package]) -> Vec<Self> {
+        packages.iter().map(Self::of).collect()
+    }
+
+    /// Of files that were brought along.
+    pub(super) fn all_native(packages: &[Package]) -> impl Iterator<Item = Self> {
+        packages.iter().map(|package| Self { is_native: true, ..Self::of(package) })
+    }
+
+    /// `numpy 2.3.4`.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.name, self.version).trim_end().to_owned()
     }
 
     pub(super) fn of_kept(kept: &KeptPackage) -> Self {
-        let KeptPackage { name, version, bytes, layer } = kept.clone();
-        Self { name, version, bytes, layer }
+        let KeptPackage { name, version, bytes, layer, is_native } = kept.clone();
+        Self { name, version, bytes, layer, is_native }
     }
 }
 
@@ -162,10 +182,18 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
     timed(&mut timings.resolve, || resolve_all(&mut drafts, &resolvers, project, &skip, session))?;
     let settled =
         timed(&mut timings.check, || collect(drafts.into_par_iter().map(|draft| draft.settle(scene)).collect()))?;
-    let (finished, parts) = sorted(settled);
+    let (finished, mut parts) = sorted(settled);
+    let own = match standing {
+        Some(_) => Vec::new(),
+        None => timed(&mut timings.split, || own_layers(&parts, project, earlier))?,
+    };
+    timed(&mut timings.resolve, || {
+        let functions = parts.par_iter_mut().filter(|(role, _)| role.is_function()).map(|(_, parts)| parts);
+        native::of_functions(functions, &own)
+    })?;
     let mut layers = timed(&mut timings.split, || match standing {
         Some(kept) => Ok(kept),
-        None => split_all(&parts, project, session, earlier),
+        None => split_all(&parts, own, project, session, earlier),
     })?;
     // Where layers stand, only functions without layers are left.
     layers.of.resize(parts.iter().filter(|(role, _)| role.is_function()).count(), Placement::default());
@@ -226,18 +254,35 @@ fn sorted<'a>(settled: Vec<(Role, Settled<'a>)>) -> (Vec<PlannedFunction>, Vec<(
     (finished, parts)
 }
 
+/// The project's own layers, in the order of their names.
+fn own_layers(
+    parts: &[(Role, Parts<'_>)],
+    project: &Project,
+    earlier: &Earlier,
+) -> Result<Vec<PlannedLayer>, Failures> {
+    let mut own = Vec::new();
+    for (index, spec) in project.layers.iter().enumerate() {
+        let of = |wanted: Role| parts.iter().filter(move |(role, _)| *role == wanted).map(|(_, parts)| parts);
+        let has_it = |parts: &&Parts<'_>| parts.spec.layers.attached.contains(&spec.name);
+        let sources = Sources {
+            folder: of(Role::Folder(index)).next(),
+            resolved: of(Role::Resolved(index)).collect(),
+            users: of(Role::Function).chain(of(Role::Neighbour)).filter(has_it).collect(),
+            done: &own,
+        };
+        let layer = own_layers::own_layer(spec, &sources, earlier)?;
+        own.push(layer);
+    }
+    Ok(own)
+}
+
 fn split_all(
     parts: &[(Role, Parts<'_>)],
+    own: Vec<PlannedLayer>,
     project: &Project,
     session: Session<'_>,
     earlier: &Earlier,
 ) -> Result<Layers, Failures> {
-    let mut own = Vec::new();
-    for (index, spec) in project.layers.iter().enumerate() {
-        let of = |wanted: Role| parts.iter().filter(move |(role, _)| *role == wanted).map(|(_, parts)| parts);
-        let resolved: Vec<&Parts<'_>> = of(Role::Resolved(index)).collect();
-        own.push(layers::own_layer(spec, of(Role::Folder(index)).next(), &resolved, earlier)?);
-    }
     let functions: Vec<&Parts<'_>> =
         parts.iter().filter(|(role, _)| role.is_function()).map(|(_, parts)| parts).collect();
     Ok(layers::decide(&functions, own, project, &session.options.layer_prefix, earlier)?)
@@ -257,7 +302,10 @@ fn stand_together(drafts: &mut [Draft<'_>], scene: Scene<'_>, earlier: &Earlier)
     if drafts.iter().all(|draft| !is_layered(&draft)) {
         return None;
     }
-    let stands = drafts.iter().filter(is_layered).all(|draft| draft.role == Role::Function && draft.kept.is_some())
+    // Whether files of a system have changed is only known when they are looked for.
+    let brings = scene.project.layers.iter().any(|layer| !layer.native.is_empty());
+    let stands = !brings
+        && drafts.iter().filter(is_layered).all(|draft| draft.role == Role::Function && draft.kept.is_some())
         && earlier.state.stands_as(&set, &scene.session.options.out_dir);
     if !stands {
         drafts.iter_mut().filter(|draft| is_layered(&&**draft)).for_each(|draft| draft.kept = None);
@@ -306,9 +354,11 @@ fn finish(
         opt_bytes: mount.bytes,
         opt_is_known: mount.is_known,
     };
-    let mut found = check::check(&subject);
+    let found = parts.native.explain(check::check(&subject), parts.runtime);
+    let mut found = native::unsaid(found, &attached);
     found.extend(placement.stays.map(check::packages_stay));
-    let found = [&parts.walked.findings, &met, &mount.findings, &parts.resolution.findings, &found];
+    let found =
+        [&parts.walked.findings, &met, &mount.findings, &parts.resolution.findings, &parts.native.findings, &found];
     let findings = found.into_iter().flatten().map(|finding| finding.clone().function(&spec.name)).collect();
     let place = |index: usize| placement.places.get(index).copied().flatten();
     let packages = parts.resolution.packages.iter().enumerate().map(|(index, package)| PlannedPackage {
@@ -317,14 +367,14 @@ fn finish(
     });
     PlannedFunction {
         spec: spec.clone(),
-        packages: packages.collect(),
+        packages: packages.chain(PlannedPackage::all_native(&parts.native.packages)).collect(),
         layers: attached.iter().map(|layer| layer.name.clone()).collect(),
         layers_bytes: mount.bytes,
         tree,
         kept: None,
         trace: Trace { own: parts.own.clone(), inputs: parts.inputs(), findings },
         decisions: parts.walked.decisions,
-        notes: parts.resolution.notes,
+        notes: parts.resolution.notes.into_iter().chain(parts.native.notes).collect(),
         resolved_by: parts.resolution.resolved_by,
         handler: parts.handler,
     }
@@ -477,10 +527,11 @@ impl<'a> Draft<'a> {
         let Some(request) = self.request(scene.project, scene.skip) else { return };
         let Some(index) = resolvers.iter().position(|r| r.claims(&request).is_some()) else { return };
         self.facts.clone_from(&facts[index]);
+        self.facts.extend(resolve::native::facts(&self.spec.native, self.spec.architecture));
         let resolver = resolvers[index].as_ref();
         self.own = OwnFiles::look(&request, self.handler.as_deref(), resolver, scene.session, &earlier.files);
         let Some(kept) = earlier.state.function(&self.spec.name) else { return };
-        if kept.stands(self.own.as_ref().map(|own| own.digest.as_str()), &facts[index], &earlier.files)
+        if kept.stands(self.own.as_ref().map(|own| own.digest.as_str()), &self.facts, &earlier.files)
             && kept.zip_stands(&scene.session.options.out_dir)
         {
             self.kept = Some(Box::new(kept.clone()));
@@ -517,10 +568,14 @@ impl<'a> Draft<'a> {
             _ => walk_application(spec, &resolution.application, scene.project, scene.skip)
                 .map_err(|e| e.context(format!("function `{}`", spec.name)))?,
         };
+        if role.is_function() {
+            sdk::settle(spec, runtime, &walked.tree, &mut resolution);
+        }
         let own = self.own.filter(|own| own.agree(&walked.tree, &resolution.application)).map(|own| own.digest);
         resolution.notes.extend(spec.slim.apply(&mut resolution.packages));
         let (handler, facts) = (self.handler, self.facts);
-        Ok((role, Settled::Parts(Box::new(Parts { spec, runtime, handler, facts, own, walked, resolution }))))
+        let native = Brought::default();
+        Ok((role, Settled::Parts(Box::new(Parts { spec, runtime, handler, facts, own, walked, resolution, native }))))
     }
 }
 

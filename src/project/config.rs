@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::AwsSdk;
 use super::layers::{self, WrittenLayer};
+use super::native::{self, NativeChoice};
 use super::reader::{Document, Item, Located, Section, suggest};
 use crate::error::{Error, Position, Result};
 use crate::finding::{Level, Override, Overrides, Rule};
@@ -27,9 +29,10 @@ const SETTINGS: &[&str] = &[
     "environment",
     "allow-scripts",
     "slim",
+    "aws-sdk",
 ];
 /// Keys of a function alone.
-const OF_FUNCTIONS: &[&str] = &["path", "bin"];
+const OF_FUNCTIONS: &[&str] = &["path", "bin", "native"];
 
 /// What a config says.
 #[derive(Debug)]
@@ -81,6 +84,10 @@ pub(crate) struct Settings {
     pub(crate) ready: Option<PathBuf>,
     /// Nothing is resolved or built.
     pub(crate) is_built: bool,
+    pub(crate) native: NativeChoice,
+    pub(crate) aws_sdk: Option<Located<AwsSdk>>,
+    /// What the defaults say of that: it holds for the functions whose runtimes have one.
+    pub(crate) default_aws_sdk: Option<AwsSdk>,
 }
 
 impl Settings {
@@ -101,6 +108,9 @@ impl Settings {
             layers: self.layers.or_else(|| defaults.layers.clone()),
             ready: self.ready,
             is_built: self.is_built,
+            native: self.native,
+            default_aws_sdk: defaults.aws_sdk.as_ref().map(|sdk| sdk.value).or(defaults.default_aws_sdk),
+            aws_sdk: self.aws_sdk,
         }
     }
 }
@@ -273,6 +283,8 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         slim: slim(section)?,
         bin: section.text("bin")?,
         layers: section.text_or_texts("layers")?,
+        native: native::native(section, scope)?,
+        aws_sdk: section.text("aws-sdk")?.map(aws_sdk).transpose()?,
         ..Settings::default()
     };
     let home = section.text("path")?.map(|path| fsio::normalize(scope.base, Path::new(&path.value)));
@@ -289,7 +301,9 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
 
 /// `slim = true` is every rule; a list names those that are wanted.
 fn slim(section: &Section<'_>) -> Result<Option<Slim>> {
-    if let Some(flag) = section.flag("slim") {
+    if section.has_flag("slim")
+        && let Some(flag) = section.flag("slim")?
+    {
         return Ok(Some(if flag { Slim::all() } else { Slim::default() }));
     }
     if !section.has("slim") {
@@ -329,6 +343,18 @@ fn unbuilt(section: &Section<'_>) -> Result<()> {
         return Err(not_built(&key_of(section, "base"), "`base`, which belongs to `package = \"image\"`,"));
     }
     Ok(())
+}
+
+fn aws_sdk(text: Located<String>) -> Result<Located<AwsSdk>> {
+    let value = match text.value.as_str() {
+        "bundle" => AwsSdk::Bundle,
+        "runtime" => AwsSdk::Runtime,
+        other => {
+            let error = text.error(format!("`aws-sdk` cannot be `{other}`"));
+            return Err(suggest(error, other, &AwsSdk::NAMES, "values"));
+        }
+    };
+    Ok(Located { value, at: text.at })
 }
 
 pub(super) fn architecture(text: &Located<String>) -> Result<Architecture> {
@@ -406,8 +432,8 @@ mod tests {
         #[test]
         fn any_config_is_read_or_refused_with_its_line(lines in proptest::collection::vec(
             prop_oneof![
-                "\\[(defaults|functions\\.[a-c]|functions|checks|layers)\\]",
-                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|slim|secret-file) = \
+                "\\[(defaults|functions\\.[a-c]|functions|checks|layers|layers\\.x|functions\\.a\\.native)\\]",
+                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|slim|secret-file|native|libraries|collect) = \
                  ('(a|\\.\\./b|zip|image|arm64|error)'|1|\\['x', \\{ from = 'y' \\}\\]|\\{ A = 'b' \\}|true)",
             ],
             0..8,

@@ -7,10 +7,12 @@ use super::config::{Settings, Written};
 use super::layers::{self, WrittenLayer};
 use super::reader::{Located, nearest};
 use super::sources::{Build, Candidate, Described};
-use super::{CONFIG_FILE, CargoBinary, FunctionSpec, LayerChoice, LayerSpec, Project, Selection, detect, versions};
+use super::{
+    AwsSdk, CONFIG_FILE, CargoBinary, FunctionSpec, LayerChoice, LayerSpec, Project, Selection, detect, versions,
+};
 use crate::error::{Error, Result};
 use crate::fsio;
-use crate::lambda::Architecture;
+use crate::lambda::{self, Architecture};
 use crate::split::{self, Policy};
 
 /// Reads one project.
@@ -46,13 +48,13 @@ impl<'a> Loader<'a> {
         for candidate in &described.candidates {
             let is_chosen = names.contains(&candidate.written.name.value.as_str());
             let choice = self.layer_choice(candidate, &described.layers, &mut layers)?;
-            // What others need decides what is shared.
-            if is_chosen || choice.policy != Policy::None {
+            // What others need decides what is shared, and what a layer collects.
+            if is_chosen || decides(&choice, &layers) {
                 let function = FunctionSpec { layers: choice, ..self.complete(candidate.clone(), &described.root)? };
                 if is_chosen { functions.push(function) } else { neighbours.push(function) }
             }
         }
-        if functions.iter().all(|function| function.layers.policy == Policy::None) {
+        if functions.iter().all(|function| !decides(&function.layers, &layers)) {
             neighbours.clear();
         }
         layers.sort_by(|a, b| a.name.cmp(&b.name));
@@ -138,6 +140,13 @@ impl<'a> Loader<'a> {
                 detect::runtime(&path.value).map_err(|e| e.context(format!("function `{}`", name.value)))?
             }
         };
+        let aws_sdk = match &settings.aws_sdk {
+            Some(written) => {
+                check_sdk(written, &runtime)?;
+                written.value
+            }
+            None => settings.default_aws_sdk.unwrap_or_default(),
+        };
         let written_handler = self.selection.handler.clone().or(settings.handler);
         Ok(FunctionSpec {
             // Whatever starts, it is the file of this name.
@@ -150,6 +159,8 @@ impl<'a> Loader<'a> {
             ready: settings.ready,
             is_built: settings.is_built,
             slim: settings.slim.unwrap_or_default(),
+            native: settings.native,
+            aws_sdk,
             defined_at: (!detected).then_some(name.at),
             cargo,
             ..FunctionSpec::new(name.value, path.value, runtime)
@@ -166,6 +177,17 @@ impl<'a> Loader<'a> {
     }
 }
 
+/// Refuses to leave to a runtime what it does not have.
+fn check_sdk(written: &Located<AwsSdk>, runtime: &str) -> Result<()> {
+    let has_none = lambda::find(runtime).is_some_and(|runtime| lambda::sdk(runtime).is_none());
+    if written.value == AwsSdk::Bundle || !has_none {
+        return Ok(());
+    }
+    Err(written
+        .error(format!("`aws-sdk = \"runtime\"`: `{runtime}` has no AWS SDK that could stand in for packages"))
+        .hint("leave it out: what a program is built with is in it. In `[defaults]` it holds for Python and Node.js alone"))
+}
+
 fn check_folder(path: &Located<PathBuf>, root: &Path, build: &Build) -> Result<()> {
     let shown = fsio::relative_to(&path.value, root).display().to_string();
     if !path.value.is_dir() {
@@ -180,6 +202,12 @@ fn check_folder(path: &Located<PathBuf>, root: &Path, build: &Build) -> Result<(
         return Err(path.error(format!("`{shown}` is a link that leaves the project `{}`", root.display())));
     }
     Ok(())
+}
+
+/// Whether what a function needs decides what is in a layer that others have.
+fn decides(choice: &LayerChoice, layers: &[LayerSpec]) -> bool {
+    let collects = |name: &String| layers.iter().any(|layer| layer.name == *name && layer.native.collect);
+    choice.policy != Policy::None || choice.attached.iter().any(collects)
 }
 
 /// The path without links; as it is when it cannot be followed.

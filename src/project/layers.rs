@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::config::{self, Scope, Settings, is_name_of};
 use super::detect;
 use super::functions::{Loader, is_provided, real};
+use super::native::{self, NativeChoice};
 use super::reader::{Located, Section, nearest, suggest};
 use super::spec::{FunctionSpec, LayerChoice, LayerSource, LayerSpec};
 use super::versions;
@@ -16,8 +17,19 @@ use crate::split::Policy;
 use crate::tree::walk::Include;
 
 /// Keys of a layer.
-const KEYS: &[&str] =
-    &["path", "manifest", "runtime", "architecture", "include", "exclude", "bin", "to", "arn", "unzipped-bytes"];
+const KEYS: &[&str] = &[
+    "path",
+    "manifest",
+    "runtime",
+    "architecture",
+    "include",
+    "exclude",
+    "native",
+    "bin",
+    "to",
+    "arn",
+    "unzipped-bytes",
+];
 
 /// A layer as it is written.
 #[derive(Debug, Clone)]
@@ -122,10 +134,10 @@ fn built(section: &Section<'_>, scope: &Scope<'_>, defaults: &Settings) -> Resul
         Ok(Some(Located { value: config::below_root(&text, scope, key)?, at: text.at }))
     };
     let (path, manifest) = (place("path")?, place("manifest")?);
-    if path.is_none() && manifest.is_none() && !section.has("include") {
+    if path.is_none() && manifest.is_none() && !section.has("include") && !section.has("native") {
         return Err(section
-            .error("a layer needs a `path`, a `manifest` or an `arn`")
-            .hint("`path` is a folder, `manifest` a file such as requirements.txt, `arn` a layer that exists"));
+            .error("a layer needs a `path`, a `manifest`, `native` or an `arn`")
+            .hint("`path` is a folder, `manifest` a file such as requirements.txt, `native` names libraries of a system, `arn` a layer that exists"));
     }
     let architectures = section.text_or_texts("architecture")?.unwrap_or_default();
     let written = Written {
@@ -134,7 +146,11 @@ fn built(section: &Section<'_>, scope: &Scope<'_>, defaults: &Settings) -> Resul
         runtimes: section.text_or_texts("runtime")?.unwrap_or_default(),
         architectures: architectures.iter().map(config::architecture).collect::<Result<_>>()?,
         default_architecture: defaults.architecture.unwrap_or(Architecture::X86_64),
-        settings: Settings { bin: section.text("bin")?, ..Settings::default() },
+        settings: Settings {
+            bin: section.text("bin")?,
+            native: native::native(section, scope)?,
+            ..Settings::default()
+        },
         to: section.text("to")?,
         as_it_is: false,
         path,
@@ -200,6 +216,7 @@ fn existing_layer(name: &str, arn: &str, unzipped_bytes: Option<u64>) -> LayerSp
         source: LayerSource::Existing { arn: arn.to_owned(), unzipped_bytes },
         runtimes: Vec::new(),
         architectures: Vec::new(),
+        native: NativeChoice::default(),
         defined_at: None,
     }
 }
@@ -216,7 +233,8 @@ impl Loader<'_> {
             check_place(path, root, written.manifest.as_ref().is_some_and(|manifest| manifest == path))?;
         }
         let (folder, resolved) = self.parts(name, written)?;
-        let said = !written.architectures.is_empty() || !resolved.is_empty();
+        let native = written.settings.native.clone();
+        let said = !written.architectures.is_empty() || !resolved.is_empty() || !native.is_empty();
         let architectures = if said { written.processors() } else { Vec::new() };
         let mut runtimes: Vec<String> = written.runtimes.iter().map(|runtime| runtime.value.clone()).collect();
         if runtimes.is_empty() && resolved.iter().any(|spec| spec.cargo.is_none()) {
@@ -232,6 +250,7 @@ impl Loader<'_> {
             },
             runtimes,
             architectures,
+            native,
             defined_at: Some(layer.name.at.clone()),
         })
     }

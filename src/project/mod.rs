@@ -12,6 +12,7 @@ mod functions;
 mod handler;
 mod init;
 mod layers;
+mod native;
 mod reader;
 mod samconfig;
 mod shares;
@@ -25,7 +26,8 @@ use std::path::{Path, PathBuf};
 
 pub use handler::{MissingHandler, find_handler};
 pub use init::init_config;
-pub use spec::{CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
+pub use native::NativeChoice;
+pub use spec::{AwsSdk, CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
 
 pub(crate) use cargo::cargo;
 pub use samconfig::SamConfig;

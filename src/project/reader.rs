@@ -231,6 +231,15 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// `true` or `false` under `key`.
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>> {
+        let Some(field) = self.field(key) else { return Ok(None) };
+        match &field.node.value {
+            Value::Flag(flag) => Ok(Some(*flag)),
+            _ => self.wrong_type(key, &field.node, "a boolean"),
+        }
+    }
+
     /// The string, or the strings of an array, under `key`. Nothing when it is absent.
     pub(crate) fn text_or_texts(&self, key: &str) -> Result<Option<Vec<Located<String>>>> {
         match self.field(key).map(|field| &field.node.value) {
@@ -240,12 +249,9 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The boolean under `key`, if it is one.
-    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
-        match self.field(key)?.node.value {
-            Value::Flag(flag) => Some(flag),
-            _ => None,
-        }
+    /// Whether a boolean is under `key`.
+    pub(crate) fn has_flag(&self, key: &str) -> bool {
+        self.field(key).is_some_and(|field| matches!(field.node.value, Value::Flag(_)))
     }
 
     /// The table under `key`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::NativeChoice;
 use super::samconfig::SamConfig;
 use crate::error::Position;
 use crate::finding::{Finding, Overrides};
@@ -57,6 +58,8 @@ pub struct LayerSpec {
     pub runtimes: Vec<String>,
     /// Processors that it is for; empty when that is not said.
     pub architectures: Vec<Architecture>,
+    /// What it brings along from a system.
+    pub native: NativeChoice,
     /// Where the config defines it.
     pub defined_at: Option<Position>,
 }
@@ -80,6 +83,21 @@ pub enum LayerSource {
         /// Where in the layer the folder's files go, or the binary of a Cargo package.
         to: Option<String>,
     },
+}
+
+/// Whether the AWS SDK is packed that the runtime has, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AwsSdk {
+    /// It is packed: the version that was tested is the one that runs.
+    #[default]
+    Bundle,
+    /// It stays out, with what only it needs.
+    Runtime,
+}
+
+impl AwsSdk {
+    /// The words of the config, in the order of the variants.
+    pub const NAMES: [&'static str; 2] = ["bundle", "runtime"];
 }
 
 /// Which layers a function gets.
@@ -114,6 +132,8 @@ pub struct FunctionSpec {
     pub environment: BTreeMap<String, String>,
     /// What is left out of packages.
     pub slim: Slim,
+    /// Whether the AWS SDK is packed.
+    pub aws_sdk: AwsSdk,
     /// The binary, for a function that Cargo builds.
     pub cargo: Option<CargoBinary>,
     /// Its layers.
@@ -122,6 +142,8 @@ pub struct FunctionSpec {
     pub ready: Option<PathBuf>,
     /// The folder is packed as it is: nothing is resolved or built.
     pub is_built: bool,
+    /// What it brings along from a system.
+    pub native: NativeChoice,
     /// Where the config defines it.
     pub defined_at: Option<Position>,
 }
@@ -159,6 +181,8 @@ impl FunctionSpec {
             layers: LayerChoice::default(),
             ready: None,
             is_built: false,
+            aws_sdk: AwsSdk::default(),
+            native: NativeChoice::default(),
             defined_at: None,
         }
     }

@@ -6,10 +6,12 @@
 
 mod environment;
 pub mod files;
+pub mod native;
 pub mod node;
 pub mod python;
 pub mod ready;
 pub mod rust;
+pub mod sdk;
 pub mod slim;
 
 use std::fs::File;
@@ -78,6 +80,13 @@ pub struct Package {
     pub version: String,
     /// Its files.
     pub tree: Tree,
+}
+
+impl Package {
+    /// `numpy 2.3.4`, for messages.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.name, self.version).trim_end().to_owned()
+    }
 }
 
 /// What a manifest leaves out, by archive path: `Some(rule)` names the rule that drops it.

@@ -9,13 +9,13 @@
 //! what an ECMAScript module in the function needs stays; and packages inside of a package stay inside.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 
 use serde_json::Value;
 
 use super::{Consumer, Item};
 use crate::lambda::Family;
 use crate::resolve::Package;
+use crate::resolve::node::needs::{self, NodePackage, find, outermost};
 use crate::tree::{Entry, Source, Tree};
 
 /// A function's packages as they may be moved.
@@ -244,13 +244,6 @@ impl Shape {
     }
 }
 
-/// A package of Node.js, by the folder that it lies in.
-struct NodePackage<'t> {
-    folder: &'t str,
-    needs: Vec<String>,
-    is_module: bool,
-}
-
 /// Why packages of a function of ECMAScript modules stay.
 pub const ESM: &str = "its own code is made of ECMAScript modules, which do not find packages in layers";
 
@@ -258,7 +251,7 @@ fn node(packages: &[Package], own: &Tree) -> Shape {
     if is_made_of_modules(own) {
         return Shape { stays: Some(ESM), ..Shape::default() };
     }
-    let read: Vec<Option<NodePackage<'_>>> = packages.iter().map(|package| node_package(&package.tree)).collect();
+    let read: Vec<Option<NodePackage<'_>>> = packages.iter().map(|package| needs::package(&package.tree)).collect();
     let by_folder: HashMap<&str, usize> =
         read.iter().enumerate().filter_map(|(index, package)| Some((package.as_ref()?.folder, index))).collect();
     let mut sets = Sets((0..packages.len()).collect());
@@ -283,41 +276,6 @@ fn node(packages: &[Package], own: &Tree) -> Shape {
     }
     let claims = |index: usize| vec![read[index].as_ref().map_or("", |package| package.folder).to_owned()];
     gather(packages.len(), &mut sets, &stays, Vec::new(), claims, |index| requires[index].clone())
-}
-
-/// `node_modules/a` of `node_modules/a/node_modules/b`; nothing for a package that lies in none.
-fn outermost(folder: &str) -> Option<&str> {
-    let below = folder.strip_prefix("node_modules/")?;
-    let at = below.find("/node_modules/")?;
-    Some(&folder[.."node_modules/".len() + at])
-}
-
-/// The package that `name` is for whoever lies in `folder`.
-fn find(by_folder: &HashMap<&str, usize>, folder: &str, name: &str) -> Option<usize> {
-    let mut at = Some(folder);
-    while let Some(folder) = at {
-        if let Some(found) = by_folder.get(format!("{folder}/node_modules/{name}").as_str()) {
-            return Some(*found);
-        }
-        at = folder.rfind("/node_modules/").map(|end| &folder[..end]);
-    }
-    by_folder.get(format!("node_modules/{name}").as_str()).copied()
-}
-
-fn node_package(tree: &Tree) -> Option<NodePackage<'_>> {
-    // The shallowest of them: others may lie deeper in the package.
-    let manifests =
-        tree.iter().filter(|(path, _)| Path::new(path.as_str()).file_name().is_some_and(|n| n == "package.json"));
-    let (path, entry) = manifests.min_by_key(|(path, _)| path.as_str().len())?;
-    let folder = path.as_str().strip_suffix("/package.json")?;
-    let manifest: Value = serde_json::from_slice(&entry.read().ok()?).ok()?;
-    let names = |key: &str| -> Vec<String> {
-        manifest.get(key).and_then(Value::as_object).map(|needs| needs.keys().cloned().collect()).unwrap_or_default()
-    };
-    let needs =
-        ["dependencies", "optionalDependencies", "peerDependencies"].iter().flat_map(|key| names(key)).collect();
-    let is_module = manifest.get("type").and_then(Value::as_str) == Some("module");
-    Some(NodePackage { folder, needs, is_module })
 }
 
 /// Whether a function's own code asks for packages as ECMAScript modules do.

@@ -12,11 +12,20 @@ const DISPENSABLE: &[&str] = &["libcoreclrtraceptprovider.so"];
 const HINTS: &[(&str, &str)] = &[
     (
         "libcrypt.so",
-        "libxcrypt is not part of Amazon Linux 2023: build against one that is linked statically, or bring `libcrypt.so` along in `lib/`",
+        "libxcrypt is not part of Amazon Linux 2023: build against one that is linked statically, or let `native = { collect = true }` take it from a system",
     ),
-    ("libpq.so", "take `psycopg2-binary` or `psycopg[binary]` instead of `psycopg2`, which brings the library along"),
-    ("libmysqlclient.so", "take a client that needs no library (`PyMySQL`), or bring it along in `lib/`"),
-    ("libmariadb.so", "take a client that needs no library (`PyMySQL`), or bring it along in `lib/`"),
+    (
+        "libpq.so",
+        "take `psycopg2-binary` or `psycopg[binary]` instead of `psycopg2`, which brings the library along; or let `native = { collect = true }` take it from a system",
+    ),
+    (
+        "libmysqlclient.so",
+        "take a client that needs no library (`PyMySQL`), or let `native = { collect = true }` take it from a system",
+    ),
+    (
+        "libmariadb.so",
+        "take a client that needs no library (`PyMySQL`), or let `native = { collect = true }` take it from a system",
+    ),
     ("libGL.so", "take the headless variant of the package (`opencv-python-headless`)"),
     ("libX11.so", "take a variant of the package that needs no display"),
     ("libcuda.so", "Lambda has no GPU: take the variant of the package for CPUs"),
@@ -30,16 +39,7 @@ impl Judge<'_> {
         if let Some(finding) = self.missing_loader(binary, elf) {
             return Some(finding);
         }
-        let missing: Vec<&str> =
-            elf.needed.iter().map(String::as_str).filter(|name| !self.finds(binary, elf, name)).collect();
-        if missing.is_empty() || DISPENSABLE.contains(&binary.name()) {
-            return None;
-        }
-        let missing: Vec<&str> = missing
-            .into_iter()
-            .filter(|name| !self.is_too_new(elf, name) && !self.is_inherited(binary, name))
-            .filter(|name| !self.is_loaded_before(binary, name))
-            .collect();
+        let missing = self.missing_names(binary, elf);
         let (first, others) = missing.split_first()?;
         let also = if others.is_empty() { String::new() } else { format!(", and neither is {}", others.join(", ")) };
         let is_loaded = self.is_loaded(binary);
@@ -55,6 +55,18 @@ impl Judge<'_> {
         );
         let finding = finding.path(&binary.shown);
         Some(if is_loaded { finding } else { finding.level(Level::Warning) })
+    }
+
+    /// What it needs and the loader does not find.
+    pub(super) fn missing_names<'e>(&self, binary: &Binary<'_>, elf: &'e Elf) -> Vec<&'e str> {
+        let needed = elf.needed.iter().map(String::as_str);
+        let mut missing: Vec<&str> = needed.filter(|name| !self.finds(binary, elf, name)).collect();
+        if missing.is_empty() || DISPENSABLE.contains(&binary.name()) {
+            return Vec::new();
+        }
+        missing.retain(|name| !self.is_too_new(elf, name) && !self.is_inherited(binary, name));
+        missing.retain(|name| !self.is_loaded_before(binary, name));
+        missing
     }
 
     /// A program that asks the kernel for a loader which is not there, such as one of another distribution.
@@ -94,7 +106,7 @@ impl Judge<'_> {
         }
         let known = HINTS.iter().find(|(start, _)| missing.starts_with(start)).map(|(_, hint)| (*hint).to_owned());
         known.unwrap_or_else(|| {
-            "bring it along in `lib/` of the function or of a layer, where the loader looks, or link it statically"
+            "bring it along in `lib/` of the function or of a layer, where the loader looks (`native = { collect = true }` takes it from a system), or link it statically"
                 .to_owned()
         })
     }

@@ -59,16 +59,7 @@ pub struct Native<'a> {
 /// What the loader would refuse.
 pub fn check_native(native: &Native<'_>) -> Vec<Finding> {
     let view = View::new(native.mounts);
-    let judge = Judge {
-        native,
-        view: &view,
-        owners: Owners::new(native.packages, &view),
-        reach: Reach::default(),
-        paths: OnceCell::new(),
-        fitting: OnceCell::new(),
-        told: RefCell::default(),
-        questions: Cell::new(QUESTIONS),
-    };
+    let judge = Judge::new(native, &view);
     let misnamed = judge.misnamed();
     let mut findings: Vec<Finding> =
         view.binaries.iter().flat_map(|binary| judge.judge(binary, misnamed.contains(&binary.path))).collect();
@@ -76,6 +67,42 @@ pub fn check_native(native: &Native<'_>) -> Vec<Finding> {
     let of_another_machine: BTreeSet<String> = findings.iter().filter_map(|finding| finding.path.clone()).collect();
     findings.extend(misnamed.iter().filter_map(|path| judge.misnamed_finding(path, &of_another_machine)));
     at_most(findings)
+}
+
+/// A library that `missing-shared-library` is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingLibrary {
+    /// Its name, as the loader knows it.
+    pub library: String,
+    /// The file that needs it: its path in the package, or in full when it is of a layer.
+    pub needed_by: String,
+    /// Whether something is seen to load that file.
+    pub is_loaded: bool,
+}
+
+/// All libraries that the loader would miss, in the order of the files that need them.
+pub fn missing_libraries(native: &Native<'_>) -> Vec<MissingLibrary> {
+    let view = View::new(native.mounts);
+    let judge = Judge::new(native, &view);
+    let misnamed = judge.misnamed();
+    let is_judged = |binary: &Binary<'_>, elf: &Elf| {
+        elf.kind != Kind::Other
+            && !misnamed.contains(&binary.path)
+            && judge.machine(binary, elf).is_none()
+            && elf.musl().is_none()
+            && !elf.is_static()
+            && !judge.is_of_another_platform(binary)
+    };
+    let of = |binary: &Binary<'_>| -> Vec<MissingLibrary> {
+        let Some(elf) = binary.elf().filter(|elf| is_judged(binary, elf)) else { return Vec::new() };
+        let missing = |library: &str| MissingLibrary {
+            library: library.to_owned(),
+            needed_by: binary.shown.clone(),
+            is_loaded: judge.is_loaded(binary),
+        };
+        judge.missing_names(binary, elf).into_iter().map(missing).collect()
+    };
+    view.binaries.iter().flat_map(of).collect()
 }
 
 /// The first findings of each rule; the last of them says how many there are.
@@ -121,6 +148,21 @@ struct Judge<'a> {
     told: RefCell<BTreeSet<String>>,
     /// How many questions about texts are left.
     questions: Cell<usize>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(native: &'a Native<'a>, view: &'a View<'a>) -> Self {
+        Self {
+            native,
+            view,
+            owners: Owners::new(native.packages, view),
+            reach: Reach::default(),
+            paths: OnceCell::new(),
+            fitting: OnceCell::new(),
+            told: RefCell::default(),
+            questions: Cell::new(QUESTIONS),
+        }
+    }
 }
 
 impl Judge<'_> {

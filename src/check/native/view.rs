@@ -3,11 +3,8 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
-use std::io::{Read as _, Seek as _};
 
-use crate::elf::{self, Elf, Image};
-use crate::lambda::UNZIPPED_LIMIT;
+use crate::elf::{Elf, Image};
 use crate::tree::{ArchivePath, Entry, Source, Tree};
 
 /// Links after links are followed so often, as Linux does.
@@ -179,7 +176,7 @@ fn look<'a>(path: &ArchivePath, entry: &'a Entry) -> Option<Cow<'a, Image>> {
     match source {
         Source::Member(archive, index) => archive.natives().get(*index).map(Cow::Borrowed),
         Source::Bytes(bytes) => Image::of(bytes).map(Cow::Owned),
-        Source::Disk(disk) => may_be_native(path, *executable).then(|| read(disk)).flatten().map(Cow::Owned),
+        Source::Disk(disk) => may_be_native(path, *executable).then(|| Image::of_file(disk)).flatten().map(Cow::Owned),
     }
 }
 
@@ -187,19 +184,6 @@ fn may_be_native(path: &ArchivePath, executable: bool) -> bool {
     let name = path.file_name();
     let native = [".so", ".node", ".pyd", ".dylib"].iter().any(|suffix| name.ends_with(suffix));
     executable || native || name.contains(".so.") || !name.contains('.')
-}
-
-fn read(disk: &std::path::Path) -> Option<Image> {
-    let mut file = File::open(disk).ok()?;
-    let mut start = Vec::new();
-    file.by_ref().take(elf::PROBE as u64).read_to_end(&mut start).ok()?;
-    if !elf::is_elf(&start) {
-        return Image::foreign(&start);
-    }
-    file.rewind().ok()?;
-    let mut bytes = Vec::new();
-    file.take(UNZIPPED_LIMIT).read_to_end(&mut bytes).ok()?;
-    Image::of(&bytes)
 }
 
 #[cfg(test)]

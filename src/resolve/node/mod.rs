@@ -21,6 +21,7 @@ mod graph;
 mod layout;
 mod lock;
 mod manifest;
+pub(crate) mod needs;
 mod npmrc;
 mod packages;
 mod platform;

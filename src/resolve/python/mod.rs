@@ -27,6 +27,7 @@ mod build;
 mod credentials;
 mod manifest;
 mod names;
+pub(crate) mod needs;
 mod pin;
 mod pip;
 mod pip_cache;
