@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::Earlier;
 use super::parts::Parts;
-use super::plan::PlannedPackage;
+use super::planned::PlannedPackage;
 use crate::check::Attached;
 use crate::error::{Error, Result};
 use crate::finding::Finding;

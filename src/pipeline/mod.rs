@@ -4,6 +4,7 @@
 //! to where a deployment can use them. All give plain values that the command line prints.
 
 mod build;
+mod draft;
 mod layers;
 mod manifest;
 mod native;
@@ -12,6 +13,7 @@ mod own_layers;
 mod packing;
 mod parts;
 mod plan;
+mod planned;
 mod publish;
 mod sdk;
 mod templates;
@@ -24,7 +26,8 @@ use std::time::{Duration, Instant};
 pub use build::{Built, build, self_check};
 pub use layers::PlannedLayer;
 pub use manifest::{GENERATOR, Manifest, ManifestFunction, ManifestLayer, ManifestObject, ManifestPackage, Upload};
-pub use plan::{Plan, PlannedFunction, PlannedPackage, plan};
+pub use plan::plan;
+pub use planned::{Plan, PlannedFunction, PlannedPackage};
 pub use publish::{Sendings, publish};
 
 use crate::error::{Error, Kind, Result};

@@ -5,7 +5,7 @@ use super::Earlier;
 use super::layers::{PlannedLayer, content, mount};
 use super::native;
 use super::parts::Parts;
-use super::plan::PlannedPackage;
+use super::planned::PlannedPackage;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
 use crate::lambda::{self, Architecture, Runtime};
