@@ -92,7 +92,7 @@ pub enum Family {
 }
 
 /// Amazon Linux, which decides glibc and the libraries that are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OperatingSystem {
     /// Amazon Linux (2018.03), glibc 2.17.
     AmazonLinux1,
@@ -109,6 +109,15 @@ impl OperatingSystem {
             Self::AmazonLinux1 => (2, 17),
             Self::AmazonLinux2 => (2, 26),
             Self::AmazonLinux2023 => (2, 34),
+        }
+    }
+
+    /// Its name in words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AmazonLinux1 => "Amazon Linux 1",
+            Self::AmazonLinux2 => "Amazon Linux 2",
+            Self::AmazonLinux2023 => "Amazon Linux 2023",
         }
     }
 }

@@ -24,7 +24,7 @@ impl Judge<'_> {
             ),
             None => format!(
                 "build it on {}, in a container of its image, or against glibc {major}.{minor} (`cargo zigbuild --target {}-unknown-linux-gnu.{major}.{minor}`, `zig cc`)",
-                os_name(runtime.os),
+                runtime.os.name(),
                 self.native.architecture.machine()
             ),
         };
@@ -60,7 +60,7 @@ impl Judge<'_> {
             Some(owner) => format!("take an older version of {owner}, or a manylinux wheel"),
             None => format!(
                 "build it with the compiler of {}, or link it with `-static-libstdc++ -static-libgcc`",
-                os_name(self.native.runtime.os)
+                self.native.runtime.os.name()
             ),
         };
         Some(self.too_new(Rule::LibstdcxxTooNew, binary, newest, &has, hint))
@@ -91,14 +91,5 @@ impl Judge<'_> {
                 && (need.version.0, need.version.1) > glibc
                 && !has_library(self.native.runtime, self.native.architecture, library)
         })
-    }
-}
-
-fn os_name(os: crate::lambda::OperatingSystem) -> &'static str {
-    use crate::lambda::OperatingSystem::{AmazonLinux1, AmazonLinux2, AmazonLinux2023};
-    match os {
-        AmazonLinux1 => "Amazon Linux 1",
-        AmazonLinux2 => "Amazon Linux 2",
-        AmazonLinux2023 => "Amazon Linux 2023",
     }
 }
