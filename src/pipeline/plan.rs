@@ -307,6 +307,9 @@ fn finish(
         opt_is_known: mount.is_known,
     };
     let mut found = check::check(&subject);
+    // Who has built a file knows more of it.
+    let own = &parts.resolution.findings;
+    found.retain(|finding| !own.iter().any(|o| o.path.is_some() && (o.rule, &o.path) == (finding.rule, &finding.path)));
     found.extend(placement.stays.map(check::packages_stay));
     let found = [&parts.walked.findings, &met, &mount.findings, &parts.resolution.findings, &found];
     let findings = found.into_iter().flatten().map(|finding| finding.clone().function(&spec.name)).collect();

@@ -239,7 +239,7 @@ pub(super) fn misfit(
     archive.members().iter().enumerate().find_map(|(index, member)| {
         let image = archive.natives().get(index).filter(|_| !ready_made.contains(&member.crc32))?;
         let path = member.path.as_str();
-        let said = fit::misfit(image, aim).or_else(|| misnamed(path, target))?;
+        let said = fit::misfit(image, aim).map(|(_, said)| said).or_else(|| misnamed(path, target))?;
         Some(format!("`{path}`, as it is built here, {said}"))
     })
 }
