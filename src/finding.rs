@@ -70,6 +70,7 @@ rules! {
     LayerIncompatible "layer-incompatible" Warning "A layer is for another runtime or processor than the function.";
     LayerNotImportable "layer-not-importable" Warning "The function's code does not find packages in layers.";
     ExtensionNotExecutable "extension-not-executable" Error "A Lambda extension may not be executed.";
+    TemplateLeftAlone "template-left-alone" Warning "A function of the template is not packed.";
     EnvTooLarge "env-too-large" Error "The environment variables are larger than Lambda takes.";
     EnvReservedKey "env-reserved-key" Error "An environment variable has a key that Lambda keeps for itself.";
     EnvKeyMalformed "env-key-malformed" Error "An environment variable has a key that Lambda does not accept.";

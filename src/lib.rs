@@ -33,4 +33,5 @@ pub mod report;
 pub mod resolve;
 pub mod split;
 pub mod store;
+pub mod template;
 pub mod tree;

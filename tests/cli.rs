@@ -184,6 +184,7 @@ fn init_writes_a_config_that_builds() {
     [defaults]
     # architecture = "arm64"                      # "x86_64" unless it is said
     # exclude = ["tests/", "*.md"]                # in gitignore syntax; a `.lambdaignore` file does the same
+    # slim = true                                 # without tests, headers, stubs, … of packages
     # environment = { LOG_LEVEL = "info" }        # only measured and checked: your deployment sets it
     # allow-scripts = ["better-sqlite3"]          # npm packages whose install scripts are run
     # layers = "shared"                           # packages that several functions have go to layers

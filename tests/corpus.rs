@@ -180,3 +180,33 @@ fn native_code_of_popular_packages_is_silent() {
     alarms.retain(|alarm| !TRUE.iter().any(|known| alarm.contains(known)));
     assert!(alarms.is_empty(), "{alarms:#?}");
 }
+
+/// Together they are too large for Lambda as they are; without what nothing reads they fit, and still work.
+#[test]
+fn slim_packages_fit_and_work() {
+    let project = Project::empty();
+    let app = "import io\nimport numpy, pandas, pyarrow\n\ndef handler(event, context):\n    \
+               frame = pandas.DataFrame({'x': numpy.arange(event['n']), 'y': ['a'] * event['n']})\n    \
+               file = io.BytesIO()\n    \
+               frame.to_parquet(file, engine='pyarrow')\n    \
+               return int(pandas.read_parquet(io.BytesIO(file.getvalue()))['x'].sum())\n";
+    project.write("app.py", app).write("requirements.txt", "numpy\npandas\npyarrow\n");
+    let config = |slim: &str| {
+        format!("[functions.f]\npath = \".\"\nruntime = \"python3.13\"\nhandler = \"app.handler\"\nslim = {slim}\n")
+    };
+    project.write("lambda-pack.toml", &config("false"));
+    let run = project.run(&["build"]);
+    assert!(run.code == 3 && run.stderr.contains("unzipped-too-large"), "{}", run.transcript());
+    project.write("lambda-pack.toml", &config("true"));
+    let run = project.done(&["build"]);
+    assert!(run.stdout.contains("left out of packages: tests "), "{}", run.stdout);
+    let unpacked = project.unpack("f.zip");
+    let metadata = |file: &&String| file.ends_with(".dist-info/METADATA") || file.ends_with(".dist-info/RECORD");
+    assert!(unpacked.files().iter().filter(metadata).count() >= 6);
+    let (_, python) = common::pythons().into_iter().find(|(minor, _)| *minor == 13).expect("python3.13 is not on PATH");
+    assert_eq!(common::call_python(&python, &unpacked.path(""), "app.handler", r#"{"n": 10}"#), 45);
+    // One rule alone saves less.
+    project.write("lambda-pack.toml", &config("[\"headers\"]"));
+    let run = project.run(&["plan"]);
+    assert!(run.stdout.contains("left out of packages: headers ") && !run.stdout.contains("tests "), "{}", run.stdout);
+}

@@ -35,6 +35,15 @@ struct Opened {
     is_whole: bool,
 }
 
+/// What is in a zip, and what is wrong with it as an archive.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn open_zip(path: &Path) -> Result<(Tree, Vec<Finding>)> {
+    let Opened { tree, findings, .. } = zip::open(path)?;
+    Ok((tree, findings))
+}
+
 fn open(path: &Path) -> Result<Opened> {
     let neither = |why: &str| {
         Error::config(format!("`{}` is not a zip or folder{why}", path.display()))

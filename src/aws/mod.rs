@@ -130,6 +130,11 @@ impl Aws {
         self.endpoint.is_some()
     }
 
+    /// That address.
+    pub fn own_endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
     /// Hears what happens.
     pub fn events(&self) -> &EventSender {
         &self.events

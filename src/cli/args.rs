@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crate::error::{Error, Result};
 use crate::lambda::{Architecture, Date};
 use crate::pipeline::Options;
-use crate::project::{Project, Selection};
+use crate::project::{self, Project, Selection};
 use crate::split::Policy;
 
 /// Packs code of any language into what AWS Lambda accepts: no Docker, no framework.
@@ -151,6 +151,11 @@ fn layer_prefix(text: &str) -> Result<String, String> {
     is_taken.then(|| text.to_owned()).ok_or_else(|| "at most 100 letters, digits, `-` and `_`".to_owned())
 }
 
+/// `NAME=VALUE`, or SAM's `ParameterKey=NAME,ParameterValue=VALUE`.
+fn parameter(text: &str) -> Result<(String, String), String> {
+    project::parameter(text).ok_or_else(|| "it has to be NAME=VALUE".to_owned())
+}
+
 /// `KEY=VALUE`.
 fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -170,6 +175,14 @@ pub(crate) struct ProjectArgs {
     /// Use this config file instead of the nearest lambda-pack.toml
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// A SAM or CloudFormation template as the project
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(crate) template: Option<PathBuf>,
+
+    /// Values of the template's parameters (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = parameter)]
+    pub(crate) parameter_overrides: Vec<(String, String)>,
 
     /// Only this function (repeatable)
     #[arg(long = "function", value_name = "NAME")]
@@ -367,7 +380,7 @@ pub(crate) struct RemoteLayersArgs {
 
 impl ProjectArgs {
     /// What the project is asked for.
-    pub(crate) fn selection(&self) -> Result<Selection> {
+    pub(crate) fn selection(&self, region: Option<&str>) -> Result<Selection> {
         if !self.path.exists() {
             return Err(missing(&self.path));
         }
@@ -378,7 +391,13 @@ impl ProjectArgs {
             let error = Error::config(format!("`--package {package}` is not built by this version"));
             return Err(error.hint("`--package zip` is"));
         }
+        if let Some(template) = self.template.as_ref().filter(|file| !file.is_file()) {
+            return Err(Error::config(format!("`--template {}` names no file", template.display())));
+        }
         Ok(Selection {
+            template: self.template.as_deref().map(absolute).transpose()?,
+            parameters: self.parameter_overrides.iter().cloned().collect(),
+            pseudo: project::pseudo(region),
             path: absolute(&self.path)?,
             config: self.config.as_deref().map(absolute).transpose()?,
             functions: self.functions.clone(),

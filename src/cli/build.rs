@@ -58,7 +58,7 @@ pub(super) fn finish(args: &ProjectArgs, work: impl FnOnce() -> Result<Vec<Findi
 
 fn build_and_print(build: &BuildArgs) -> Result<Vec<Finding>, Failures> {
     let args = &build.project;
-    with_session(args, |project, session| {
+    with_session(args, None, |project, session| {
         let built = pipeline::build(project, session)?;
         if build.self_check {
             pipeline::self_check(project, session, &built)?;
@@ -73,7 +73,7 @@ fn build_and_print(build: &BuildArgs) -> Result<Vec<Finding>, Failures> {
 }
 
 fn plan_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
-    with_session(args, |project, session| {
+    with_session(args, None, |project, session| {
         let plan = pipeline::plan(project, session)?;
         match args.format {
             Format::Json => print::stdout(&Manifest::of_plan(&plan).to_json())?,
@@ -87,9 +87,10 @@ fn plan_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
 
 pub(super) fn with_session<T>(
     args: &ProjectArgs,
+    region: Option<&str>,
     work: impl FnOnce(&Project, Session<'_>) -> Result<T, Failures>,
 ) -> Result<T, Failures> {
-    let project = project::load(&args.selection()?)?;
+    let project = project::load(&args.selection(region)?)?;
     let options = args.options(&project)?;
     let scratch = args.no_cache.then(crate::fsio::scratch_dir).transpose()?;
     let root = scratch.as_ref().map_or_else(Store::default_root, |dir| Ok(dir.path().to_owned()))?;

@@ -29,9 +29,27 @@ pub(super) fn run(args: &PublishArgs) -> Exit {
 
 fn publish_and_print(args: &PublishArgs) -> Result<Vec<Finding>, Failures> {
     let options = options(args)?;
-    options.check()?;
+    // A bucket may be named where the project is described.
+    if options.bucket.is_some() {
+        options.check()?;
+    }
     let project_args = &args.project;
-    build::with_session(project_args, |project, session| {
+    build::with_session(project_args, args.region.as_deref(), |project, session| {
+        let mut options = options.clone();
+        if let Some(sam) = &project.sam {
+            options.bucket = options.bucket.or_else(|| sam.bucket.clone());
+            if options.prefix.is_empty() {
+                options.prefix = Options::clean_prefix(sam.prefix.as_deref().unwrap_or_default())?;
+            }
+            let aws = &mut options.aws;
+            aws.region = aws.region.take().or_else(|| sam.region.clone());
+            aws.profile = aws.profile.take().or_else(|| sam.profile.clone());
+        }
+        if project.template.is_some() && args.s3.is_none_or(|mode| mode == S3Arg::Auto) {
+            // A template has no other way to name a zip.
+            options.s3 = S3Mode::Always;
+            options.check()?;
+        }
         if project_args.format == Format::Cloudformation {
             let layers = project.layers.iter().map(|layer| layer.name.as_str());
             outputs::unique_parameters(project.functions.iter().map(|f| f.name.as_str()).chain(layers))?;

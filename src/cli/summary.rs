@@ -159,6 +159,10 @@ fn total(project: &Project, built: &Built, out_dir: &Path, style: Style) -> Stri
     }
     let _ = writeln!(out, "{line} in {} {}", duration(plan.timings.total), style.dim(&stages(plan.timings)));
     let _ = writeln!(out, "{}", style.dim(&format!("manifest: {}", print::path(&out_dir.join("manifest.json")))));
+    if project.template.is_some() && refused == 0 {
+        let packaged = print::path(&out_dir.join("packaged.yaml"));
+        let _ = writeln!(out, "{}", style.dim(&format!("template: {packaged}")));
+    }
     out
 }
 

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::manifest::{Manifest, ManifestFunction, ManifestLayer};
 use super::packing::{self, Packer};
-use super::{Earlier, Failures, Options, Plan, Session, plan, timed};
+use super::templates::Places;
+use super::{Earlier, Failures, Options, Plan, Session, plan, templates, timed};
 use crate::error::{Error, Result};
 use crate::fresh::KeptLayer;
 use crate::fsio::{self, PARTIAL_SUFFIX};
@@ -76,8 +77,8 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures>
         remove_replaced(&earlier, &kept_layers, out_dir);
     }
     let manifest = Manifest::new(&plan, &artifacts, &layer_artifacts);
-    let built = Built { plan, manifest, manifest_path, _lock: lock };
-    built.write_manifest()?;
+    let built = Built { plan, manifest, manifest_path, places: Places::new(), _lock: lock };
+    built.write(project, out_dir)?;
     if let Err(error) = earlier.write(records, kept_layers, plan::layered_set(project, session), out_dir) {
         // It only costs the next build some work.
         session.reporter.event(Event::Debug(error.to_string()));
@@ -133,12 +134,15 @@ pub struct Built {
     /// What was packed.
     pub manifest: Manifest,
     manifest_path: PathBuf,
+    /// Where other files of a template are, once they were sent.
+    pub(super) places: Places,
     _lock: File,
 }
 
 impl Built {
-    /// Writes the manifest as it is now.
-    pub(super) fn write_manifest(&self) -> Result<()> {
+    /// Writes the manifest as it is now, and the template that it belongs to.
+    pub(super) fn write(&self, project: &Project, out_dir: &Path) -> Result<()> {
+        templates::write(project, &self.manifest, &self.places, out_dir)?;
         fsio::write_atomic(&self.manifest_path, self.manifest.to_json().as_bytes())
     }
 }

@@ -11,6 +11,7 @@ mod packing;
 mod parts;
 mod plan;
 mod publish;
+mod templates;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

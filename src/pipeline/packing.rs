@@ -179,6 +179,7 @@ impl Packer<'_> {
         task.detail(name.to_owned());
         let known = Known { entries: &self.entries, files: &self.earlier.files };
         let packed = pack::pack_with(subject.tree, &self.target(subject), task, Some(known));
+        let packed = packed.map(|packed| named(packed, name));
         let what = if subject.is_layer { "layer" } else { "function" };
         Some(packed.map_err(|e| e.context(format!("{what} `{name}`"))))
     }
@@ -189,7 +190,7 @@ impl Packer<'_> {
             if let Job::Copy(first, subject, _) = job
                 && let Some(original) = &made[*first]
             {
-                made[index] = Some(copy(original, &self.target(subject))?);
+                made[index] = Some(named(copy(original, &self.target(subject))?, subject.name));
             }
         }
         let outcome = |(job, packed): (Job<'_>, Option<Packed>)| match (job, packed) {
@@ -219,6 +220,11 @@ impl Packer<'_> {
     }
 }
 
+/// With the path from the output folder, in which nested stacks have folders of their own.
+fn named(packed: Packed, name: &str) -> Packed {
+    Packed { artifact: Artifact { path: zip_name(name), ..packed.artifact }, ..packed }
+}
+
 /// The same zip for another function.
 fn copy(original: &Packed, target: &Path) -> Result<Packed> {
     let mut file = AtomicFile::create(target)?;
@@ -227,8 +233,7 @@ fn copy(original: &Packed, target: &Path) -> Result<Packed> {
         .and_then(|()| io::copy(&mut from, &mut file.file()))
         .and_then(|_| file.flush())
         .map_err(|e| Error::io("write", target, &e))?;
-    let path = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Packed { file, artifact: Artifact { path, ..original.artifact.clone() }, read: original.read.clone() })
+    Ok(Packed { file, artifact: original.artifact.clone(), read: original.read.clone() })
 }
 
 impl Outcome {

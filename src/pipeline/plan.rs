@@ -144,7 +144,7 @@ pub fn plan(project: &Project, session: Session<'_>) -> Result<Plan, Failures> {
 pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Option<&Earlier>) -> Result<Plan, Failures> {
     let start = Instant::now();
     let mut timings = Timings::default();
-    let mut findings = Vec::new();
+    let mut findings = project.findings.clone();
     let skip = skipped_folders(session);
     let scene = Scene { project, skip: &skip, session };
     let nothing = Earlier::nothing();
@@ -510,7 +510,7 @@ impl<'a> Draft<'a> {
             let function = PlannedFunction::of_kept(spec, self.handler, kept);
             return Ok((role, Settled::Finished(Box::new(function))));
         }
-        let (Some(runtime), Some(resolution)) = (self.runtime, self.resolution) else {
+        let (Some(runtime), Some(mut resolution)) = (self.runtime, self.resolution) else {
             let function = PlannedFunction::unresolved(spec, self.handler);
             return Ok((role, Settled::Finished(Box::new(function))));
         };
@@ -521,6 +521,7 @@ impl<'a> Draft<'a> {
                 .map_err(|e| e.context(format!("function `{}`", spec.name)))?,
         };
         let own = self.own.filter(|own| own.agree(&walked.tree, &resolution.application)).map(|own| own.digest);
+        resolution.notes.extend(spec.slim.apply(&mut resolution.packages));
         let (handler, facts) = (self.handler, self.facts);
         Ok((role, Settled::Parts(Box::new(Parts { spec, runtime, handler, facts, own, walked, resolution }))))
     }

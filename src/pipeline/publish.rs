@@ -1,15 +1,22 @@
 //! Builds, brings the zips to where a deployment can use them, and says in the manifest where that is.
 
+use std::path::Path;
 use std::time::Instant;
 
-use super::{Built, Failures, Manifest, ManifestLayer, ManifestObject, Session, build};
+use super::{Built, Failures, Manifest, ManifestLayer, ManifestObject, Session, build, templates};
 use crate::aws::Aws;
 use crate::error::Result;
 use crate::finding::{Finding, Level, Override, Overrides, Rule};
+use crate::fsio;
 use crate::project::Project;
 use crate::publish::layers::{Layer, Layers, Zip};
 use crate::publish::{self, Bucket, Options, Parcel, S3Mode, StorageMode, Stored};
 use crate::report::{self, EventSender, Task, Unit};
+use crate::template::edit::Place;
+use crate::template::{LocalFile, Template};
+
+/// Files that a template names, other than code, are held in memory: none is that large.
+const MAX_FILE: u64 = 512 << 20;
 
 /// What went through S3.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,7 +60,7 @@ pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Re
         built.plan.timings.total = start.elapsed();
         built.manifest.findings.clone_from(&built.plan.findings);
         built.manifest.timings_ms = built.plan.timings.into();
-        built.write_manifest()?;
+        built.write(project, &session.options.out_dir)?;
         Ok((built, sendings))
     })
 }
@@ -101,11 +108,54 @@ impl Sender<'_> {
             sendings = place(&mut built.manifest, &parcels, &stored, name, self.options.storage);
             built.plan.findings.extend(findings);
         }
+        if let (Some(bucket), Some(template)) = (bucket, &self.project.template)
+            && !has_error(built)
+        {
+            self.send_template(built, bucket, template, &mut sendings)?;
+        }
         if self.options.publish_layers && !has_error(built) {
             self.publish_layers(&mut built.manifest, aws, &mut sendings)?;
         }
         built.plan.timings.upload = start.elapsed();
         Ok(sendings)
+    }
+
+    /// Sends the other files that templates name, then the templates of nested stacks, the innermost first, since each names
+    /// what is in it.
+    fn send_template(
+        &self,
+        built: &mut Built,
+        bucket: &Bucket<'_>,
+        template: &Template,
+        sendings: &mut Sendings,
+    ) -> Result<(), Failures> {
+        let mut stacks = Vec::new();
+        templates::nested(template, &mut stacks);
+        let all = std::iter::once(template).chain(stacks.iter().map(|(_, template)| *template));
+        let files: Vec<&LocalFile> = all.flat_map(|template| &template.files).collect();
+        let parcels = files.iter().map(|file| parcel(&file.name, &file.path)).collect::<Result<Vec<_>>>()?;
+        let stored = publish::send_all(bucket, &parcels, self.options, self.session.reporter).map_err(Failures)?;
+        for ((file, stored), parcel) in files.iter().zip(stored).zip(&parcels) {
+            sendings.count(&stored, parcel.bytes);
+            let object = (bucket.name().to_owned(), stored.key, stored.version);
+            let (bucket, key, version) = object;
+            built.places.insert(file.name.clone(), Place::S3 { bucket, key, version });
+        }
+        for (name, template) in stacks {
+            let path = {
+                let out_dir = &self.session.options.out_dir;
+                let writer = templates::Writer { manifest: &built.manifest, out_dir, places: &built.places };
+                writer.write_one(template, name)?;
+                writer.file(name)
+            };
+            let parcel = Parcel { ending: ".template".to_owned(), ..parcel(name, &path)? };
+            let sent = publish::send_all(bucket, std::slice::from_ref(&parcel), self.options, self.session.reporter);
+            for stored in sent.map_err(Failures)? {
+                sendings.count(&stored, parcel.bytes);
+                built.places.insert(name.to_owned(), Place::Https(bucket.url(&stored.key)));
+            }
+        }
+        Ok(())
     }
 
     /// Publishes layers that are not there, and says in the manifest which version each one is.
@@ -151,6 +201,7 @@ impl Sender<'_> {
             .map(|(name, artifact, is_layer)| Parcel {
                 name: name.clone(),
                 is_layer,
+                ending: ".zip".to_owned(),
                 path: self.session.options.out_dir.join(&artifact.path),
                 bytes: artifact.bytes,
                 sha256: artifact.sha256.clone(),
@@ -174,16 +225,37 @@ impl Sender<'_> {
     }
 }
 
+impl Sendings {
+    fn count(&mut self, stored: &Stored, bytes: u64) {
+        if stored.sent {
+            self.sent += 1;
+            self.bytes += bytes;
+        } else {
+            self.present += 1;
+        }
+    }
+}
+
+/// A file that is no zip of ours, to be sent.
+fn parcel(name: &str, path: &Path) -> Result<Parcel> {
+    let bytes = fsio::read_bounded(path, MAX_FILE)?;
+    let digest = crate::store::sha256(&bytes);
+    Ok(Parcel {
+        name: name.to_owned(),
+        is_layer: false,
+        ending: path.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default(),
+        path: path.to_owned(),
+        bytes: bytes.len() as u64,
+        code_sha256: digest.base64(),
+        sha256: digest.hex(),
+    })
+}
+
 /// Says in the manifest where each zip is.
 fn place(manifest: &mut Manifest, parcels: &[Parcel], stored: &[Stored], bucket: &str, mode: StorageMode) -> Sendings {
     let mut sendings = Sendings::default();
     for (parcel, stored) in parcels.iter().zip(stored) {
-        if stored.sent {
-            sendings.sent += 1;
-            sendings.bytes += parcel.bytes;
-        } else {
-            sendings.present += 1;
-        }
+        sendings.count(stored, parcel.bytes);
         let object = ManifestObject {
             bucket: bucket.to_owned(),
             key: stored.key.clone(),

@@ -10,6 +10,7 @@ use crate::error::{Error, Position, Result};
 use crate::finding::{Level, Override, Overrides, Rule};
 use crate::fsio;
 use crate::lambda::{Architecture, FUNCTION_NAME_LENGTH};
+use crate::resolve::slim::{Slim, SlimRule};
 use crate::store::Place;
 use crate::tree::walk::Include;
 
@@ -25,6 +26,7 @@ const SETTINGS: &[&str] = &[
     "exclude",
     "environment",
     "allow-scripts",
+    "slim",
 ];
 /// Keys of a function alone.
 const OF_FUNCTIONS: &[&str] = &["path", "bin"];
@@ -71,9 +73,14 @@ pub(crate) struct Settings {
     pub(crate) exclude: Vec<String>,
     pub(crate) allow_scripts: Vec<String>,
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) slim: Option<Slim>,
     pub(crate) bin: Option<Located<String>>,
     /// Words and names as they are written.
     pub(crate) layers: Option<Vec<Located<String>>>,
+    /// A file that is packed instead of the folder.
+    pub(crate) ready: Option<PathBuf>,
+    /// Nothing is resolved or built.
+    pub(crate) is_built: bool,
 }
 
 impl Settings {
@@ -89,8 +96,11 @@ impl Settings {
             exclude: defaults.exclude.iter().cloned().chain(self.exclude).collect(),
             allow_scripts: defaults.allow_scripts.iter().cloned().chain(self.allow_scripts).collect(),
             environment,
+            slim: self.slim.or_else(|| defaults.slim.clone()),
             bin: self.bin,
             layers: self.layers.or_else(|| defaults.layers.clone()),
+            ready: self.ready,
+            is_built: self.is_built,
         }
     }
 }
@@ -260,6 +270,7 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         architecture: section.text("architecture")?.map(|text| architecture(&text)).transpose()?,
         exclude: section.texts("exclude")?.into_iter().map(|text| text.value).collect(),
         allow_scripts: section.texts("allow-scripts")?.into_iter().map(|text| text.value).collect(),
+        slim: slim(section)?,
         bin: section.text("bin")?,
         layers: section.text_or_texts("layers")?,
         ..Settings::default()
@@ -274,6 +285,30 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         }
     }
     Ok(out)
+}
+
+/// `slim = true` is every rule; a list names those that are wanted.
+fn slim(section: &Section<'_>) -> Result<Option<Slim>> {
+    if let Some(flag) = section.flag("slim") {
+        return Ok(Some(if flag { Slim::all() } else { Slim::default() }));
+    }
+    if !section.has("slim") {
+        return Ok(None);
+    }
+    let mut slim = Slim::default();
+    for name in section.texts("slim")? {
+        let Some(rule) = SlimRule::parse(&name.value) else {
+            let known: Vec<&str> = SlimRule::ALL.iter().map(|rule| rule.name()).collect();
+            return Err(suggest(
+                name.error(format!("`slim` cannot be `{}`", name.value)),
+                &name.value,
+                &known,
+                "rules",
+            ));
+        };
+        slim.add(rule);
+    }
+    Ok(Some(slim))
 }
 
 /// Refuses what the config's format has and this version does not build.
@@ -372,7 +407,7 @@ mod tests {
         fn any_config_is_read_or_refused_with_its_line(lines in proptest::collection::vec(
             prop_oneof![
                 "\\[(defaults|functions\\.[a-c]|functions|checks|layers)\\]",
-                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|secret-file) = \
+                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|slim|secret-file) = \
                  ('(a|\\.\\./b|zip|image|arm64|error)'|1|\\['x', \\{ from = 'y' \\}\\]|\\{ A = 'b' \\}|true)",
             ],
             0..8,

@@ -29,8 +29,14 @@ impl<'a> Loader<'a> {
     /// The project with the functions that are selected.
     pub(crate) fn load(mut self) -> Result<Project> {
         let described = self.describe()?;
+        if described.template.is_none() && !self.selection.parameters.is_empty() {
+            return Err(Error::config("`--parameter-overrides` is for templates, and this project has none")
+                .hint("name it with `--template`"));
+        }
         layers::unique_names(described.candidates.iter().map(|c| &c.written.name), &described.layers)?;
-        let chosen = self.select(&described)?;
+        // A template may have layers only.
+        let is_empty = described.template.is_some() && described.candidates.is_empty();
+        let chosen = if is_empty { Vec::new() } else { self.select(&described)? };
         let names: Vec<&str> = chosen.iter().map(|c| c.written.name.value.as_str()).collect();
         let (mut functions, mut neighbours) = (Vec::new(), Vec::new());
         let mut layers = Vec::new();
@@ -53,6 +59,9 @@ impl<'a> Loader<'a> {
         functions.sort_by(|a, b| a.name.cmp(&b.name));
         neighbours.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Project {
+            template: described.template,
+            sam: described.sam,
+            findings: described.findings,
             layers,
             neighbours,
             layer_threshold: described.layer_threshold.unwrap_or(split::THRESHOLD),
@@ -138,6 +147,9 @@ impl<'a> Loader<'a> {
             exclude: settings.exclude,
             allow_scripts: settings.allow_scripts,
             environment: settings.environment,
+            ready: settings.ready,
+            is_built: settings.is_built,
+            slim: settings.slim.unwrap_or_default(),
             defined_at: (!detected).then_some(name.at),
             cargo,
             ..FunctionSpec::new(name.value, path.value, runtime)

@@ -44,6 +44,45 @@ struct Written {
     exclude: Vec<String>,
     settings: Settings,
     to: Option<Located<String>>,
+    /// Nothing is resolved.
+    as_it_is: bool,
+}
+
+impl WrittenLayer {
+    /// One of which only its name is known.
+    pub(super) fn unknown(name: Located<String>) -> Self {
+        let kind = Kind::Existing { arn: name.value.clone(), unzipped_bytes: None };
+        Self { name, kind }
+    }
+
+    /// The folder of a template's layer. With a build method, its manifest is resolved for that runtime; without one, the
+    /// folder is packed as it is.
+    pub(super) fn of_template(
+        name: Located<String>,
+        path: Located<PathBuf>,
+        method: Option<&str>,
+        runtimes: &[String],
+        architectures: Vec<Architecture>,
+    ) -> Self {
+        let located = |value: &str| Located { value: value.to_owned(), at: name.at.clone() };
+        let built: Vec<Located<String>> = match method {
+            Some(method) => vec![located(method)],
+            None => runtimes.iter().map(|runtime| located(runtime)).collect(),
+        };
+        let written = Written {
+            path: Some(path),
+            manifest: None,
+            runtimes: built,
+            architectures,
+            default_architecture: Architecture::X86_64,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            settings: Settings::default(),
+            to: method.is_none().then(|| located("")),
+            as_it_is: method.is_none(),
+        };
+        Self { name, kind: Kind::Built(Box::new(written)) }
+    }
 }
 
 /// Reads `[layers]`.
@@ -97,6 +136,7 @@ fn built(section: &Section<'_>, scope: &Scope<'_>, defaults: &Settings) -> Resul
         default_architecture: defaults.architecture.unwrap_or(Architecture::X86_64),
         settings: Settings { bin: section.text("bin")?, ..Settings::default() },
         to: section.text("to")?,
+        as_it_is: false,
         path,
         manifest,
     };
@@ -223,7 +263,7 @@ impl Loader<'_> {
         }
         let manifest = match (&written.manifest, path) {
             (Some(manifest), _) => Some(manifest.value.parent().unwrap_or(Path::new(".")).to_owned()),
-            (None, Some(path)) if has_manifest(path, written) => Some(path.to_owned()),
+            (None, Some(path)) if !written.as_it_is && has_manifest(path, written) => Some(path.to_owned()),
             (None, _) => None,
         };
         let folder = match (path, &manifest) {

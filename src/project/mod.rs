@@ -13,11 +13,14 @@ mod handler;
 mod init;
 mod layers;
 mod reader;
+mod samconfig;
 mod shares;
 mod sources;
 mod spec;
+mod template;
 mod versions;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use handler::{MissingHandler, find_handler};
@@ -25,6 +28,9 @@ pub use init::init_config;
 pub use spec::{CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
 
 pub(crate) use cargo::cargo;
+pub use samconfig::SamConfig;
+pub(crate) use samconfig::parameter;
+pub(crate) use template::pseudo;
 
 use crate::error::{Error, Result};
 use crate::fsio;
@@ -49,6 +55,12 @@ pub struct Selection {
     pub handler: Option<String>,
     /// The architecture instead of what is written.
     pub architecture: Option<Architecture>,
+    /// The template that describes the project. Absolute.
+    pub template: Option<PathBuf>,
+    /// Values of a template's parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// Values of a template's pseudo parameters, such as `AWS::Region`.
+    pub pseudo: BTreeMap<String, String>,
     /// What goes into layers, instead of what is written. Layers that functions name stay theirs.
     pub layers: Option<Policy>,
 }

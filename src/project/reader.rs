@@ -32,6 +32,7 @@ enum Value {
     Table(Table),
     /// A whole number; nothing when it is none that counts something.
     Number(Option<u64>),
+    Flag(bool),
     /// What no setting of ours is: only its name is needed, for the message.
     Other(&'static str),
 }
@@ -131,7 +132,7 @@ fn convert(node: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Table(table) => Value::Table(convert_table(start, table)),
         DeValue::Integer(integer) => Value::Number(u64::from_str_radix(integer.as_str(), integer.radix()).ok()),
         DeValue::Float(_) => Value::Other("a float"),
-        DeValue::Boolean(_) => Value::Other("a boolean"),
+        DeValue::Boolean(flag) => Value::Flag(*flag),
         DeValue::Datetime(_) => Value::Other("a date"),
     };
     Node { start, value }
@@ -154,6 +155,7 @@ impl Node {
             Value::Array(_) => "an array",
             Value::Table(_) => "a table",
             Value::Number(_) => "an integer",
+            Value::Flag(_) => "a boolean",
             Value::Other(kind) => kind,
         }
     }
@@ -235,6 +237,14 @@ impl<'a> Section<'a> {
             None => Ok(None),
             Some(Value::Text(_)) => Ok(Some(self.text(key)?.into_iter().collect())),
             Some(_) => self.texts(key).map(Some),
+        }
+    }
+
+    /// The boolean under `key`, if it is one.
+    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
+        match self.field(key)?.node.value {
+            Value::Flag(flag) => Some(flag),
+            _ => None,
         }
     }
 

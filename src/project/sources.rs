@@ -2,18 +2,21 @@
 //! detected in the folder. Each gives candidates, which [`super::functions`] selects from and completes.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::cargo::{Member, Workspace};
 use super::config::{self, Config, Scope, Settings, Written};
 use super::functions::{Loader, is_provided, real};
 use super::layers::WrittenLayer;
 use super::reader::{Document, Located, Section};
+use super::samconfig::SamConfig;
 use super::{CONFIG_FILE, CargoBinary, detect};
 use crate::error::{Error, Position, Result};
-use crate::finding::Overrides;
+use crate::finding::{Finding, Overrides};
 use crate::fsio;
 use crate::lambda::FUNCTION_NAME_LENGTH;
 use crate::store::Place;
+use crate::template::Template;
 
 /// Whether a function's binary comes from Cargo.
 #[derive(Debug, Clone)]
@@ -46,11 +49,20 @@ pub(super) struct Described {
     pub(super) store: Option<Place>,
     pub(super) layers: Vec<WrittenLayer>,
     pub(super) layer_threshold: Option<u64>,
+    /// The template that describes it.
+    pub(super) template: Option<Arc<Template>>,
+    /// What SAM was told of it.
+    pub(super) sam: Option<SamConfig>,
+    /// What was found while it was read.
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Loader<'_> {
     /// What the first of the sources that there is says.
     pub(super) fn describe(&mut self) -> Result<Described> {
+        if let Some(described) = self.by_template()? {
+            return Ok(described);
+        }
         if let Some(file) = self.config_file() {
             if !file.is_file() {
                 return Err(Error::config(format!("the config `{}` does not exist", file.display())));
@@ -59,6 +71,9 @@ impl Loader<'_> {
             return self.by_config(config);
         }
         if let Some(described) = self.by_manifests()? {
+            return Ok(described);
+        }
+        if let Some(described) = self.by_template_here()? {
             return Ok(described);
         }
         self.by_detection(&Settings::default(), None)
@@ -91,6 +106,9 @@ impl Loader<'_> {
             store: config.store,
             layers: config.layers,
             layer_threshold: config.layer_threshold,
+            template: None,
+            sam: None,
+            findings: Vec::new(),
             root: config.root,
         })
     }
@@ -129,6 +147,9 @@ impl Loader<'_> {
                 store: whole.store,
                 layers: whole.layers,
                 layer_threshold: whole.layer_threshold,
+                template: None,
+                sam: None,
+                findings: Vec::new(),
                 origin: "Cargo.toml",
                 ..described
             }));
@@ -143,6 +164,9 @@ impl Loader<'_> {
             store: whole.store,
             layers: whole.layers,
             layer_threshold: whole.layer_threshold,
+            template: None,
+            sam: None,
+            findings: Vec::new(),
         }))
     }
 
@@ -213,6 +237,9 @@ impl Loader<'_> {
             store: None,
             layers: Vec::new(),
             layer_threshold: None,
+            template: None,
+            sam: None,
+            findings: Vec::new(),
         })
     }
 

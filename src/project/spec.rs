@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::samconfig::SamConfig;
 use crate::error::Position;
-use crate::finding::Overrides;
+use crate::finding::{Finding, Overrides};
 use crate::lambda::Architecture;
+use crate::resolve::slim::Slim;
 use crate::split::Policy;
 use crate::store::Place;
+use crate::template::Template;
 use crate::tree::walk::Include;
 
 /// The origin of a project that no config describes.
@@ -34,6 +38,12 @@ pub struct Project {
     pub neighbours: Vec<FunctionSpec>,
     /// A smaller group of packages is not worth a layer, in bytes unpacked.
     pub layer_threshold: u64,
+    /// The template that describes it.
+    pub template: Option<Arc<Template>>,
+    /// What SAM was told of it, when that describes the project.
+    pub sam: Option<SamConfig>,
+    /// What was found while it was read.
+    pub findings: Vec<Finding>,
 }
 
 /// A layer that the config names.
@@ -102,10 +112,16 @@ pub struct FunctionSpec {
     pub allow_scripts: Vec<String>,
     /// Environment variables that the deployment will set; only measured and checked here.
     pub environment: BTreeMap<String, String>,
+    /// What is left out of packages.
+    pub slim: Slim,
     /// The binary, for a function that Cargo builds.
     pub cargo: Option<CargoBinary>,
     /// Its layers.
     pub layers: LayerChoice,
+    /// A zip, a jar or a single source file that is all there is of it, instead of the folder.
+    pub ready: Option<PathBuf>,
+    /// The folder is packed as it is: nothing is resolved or built.
+    pub is_built: bool,
     /// Where the config defines it.
     pub defined_at: Option<Position>,
 }
@@ -138,8 +154,11 @@ impl FunctionSpec {
             exclude: Vec::new(),
             allow_scripts: Vec::new(),
             environment: BTreeMap::new(),
+            slim: Slim::default(),
             cargo: None,
             layers: LayerChoice::default(),
+            ready: None,
+            is_built: false,
             defined_at: None,
         }
     }

@@ -124,6 +124,14 @@ impl<'a> Bucket<'a> {
         &self.region
     }
 
+    /// The address of an object, as `TemplateURL` takes it.
+    pub fn url(&self, key: &str) -> String {
+        let suffix = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let of_aws = || format!("https://s3.{}.{suffix}", self.region);
+        let endpoint = self.aws.own_endpoint().map_or_else(of_aws, |own| own.trim_end_matches('/').to_owned());
+        format!("{endpoint}/{}/{}", self.name, percent_encoded(key))
+    }
+
     /// The region that functions are deployed to.
     pub fn lambda_region(&self) -> &str {
         self.aws.region()
@@ -361,6 +369,19 @@ impl Sent {
     }
 }
 
+/// A key in the path of an address.
+fn percent_encoded(key: &str) -> String {
+    use std::fmt::Write as _;
+    key.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,6 +397,7 @@ mod tests {
     fn the_service_checksum_counts_more_than_what_metadata_says() {
         let parcel = Parcel {
             is_layer: false,
+            ending: ".zip".into(),
             name: "a".into(),
             path: "a.zip".into(),
             bytes: 3,

@@ -31,6 +31,8 @@ pub struct Parcel {
     pub name: String,
     /// Whether it is a layer.
     pub is_layer: bool,
+    /// What keys end with: `.zip`, of other files their own.
+    pub ending: String,
     /// The zip on disk.
     pub path: PathBuf,
     /// Its length.

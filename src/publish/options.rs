@@ -82,11 +82,11 @@ impl Options {
         }
     }
 
-    /// The key of the zip of a function or layer.
-    pub fn key(&self, name: &str, sha256: &str) -> String {
+    /// The key of the zip of a function or layer, or of another file with its ending.
+    pub fn key(&self, name: &str, sha256: &str, ending: &str) -> String {
         let name = match self.key {
-            KeyStyle::Content => format!("{name}/{sha256}.zip"),
-            KeyStyle::Name => format!("{name}.zip"),
+            KeyStyle::Content => format!("{name}/{sha256}{ending}"),
+            KeyStyle::Name => format!("{name}{ending}"),
         };
         if self.prefix.is_empty() { name } else { format!("{}/{name}", self.prefix) }
     }
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn keys() {
         let mut options = options();
-        assert_eq!(options.key("api", "ab12"), "api/ab12.zip");
+        assert_eq!(options.key("api", "ab12", ".zip"), "api/ab12.zip");
         options.prefix = Options::clean_prefix("/team a/x/").unwrap();
-        assert_eq!(options.key("api", "ab12"), "team a/x/api/ab12.zip");
+        assert_eq!(options.key("api", "ab12", ".zip"), "team a/x/api/ab12.zip");
         options.key = KeyStyle::Name;
-        assert_eq!(options.key("api", "ab12"), "team a/x/api.zip");
+        assert_eq!(options.key("api", "ab12", ".zip"), "team a/x/api.zip");
         assert!(Options::clean_prefix("a\nb").is_err());
         assert!(Options::clean_prefix(&"x".repeat(1_000)).is_err());
     }

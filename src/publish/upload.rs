@@ -26,7 +26,7 @@ pub(super) async fn upload(
     events: &EventSender,
     task: u64,
 ) -> Result<Stored> {
-    let key = options.key(&parcel.name, &parcel.sha256);
+    let key = options.key(&parcel.name, &parcel.sha256, &parcel.ending);
     let progress = Progress::new(events.clone(), task);
     let upload = Upload { bucket, parcel, options, events, key: &key, progress };
     let file = Arc::new(upload.opened()?);

@@ -9,7 +9,9 @@ mod environment;
 pub mod files;
 pub mod node;
 pub mod python;
+pub mod ready;
 pub mod rust;
+pub mod slim;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -151,5 +153,11 @@ pub trait Resolver: Sync {
 
 /// Every resolver, in the order in which they are asked whether a function is theirs.
 pub fn resolvers() -> Vec<Box<dyn Resolver>> {
-    vec![Box::new(python::Python::default()), Box::new(node::Node), Box::new(rust::Rust), Box::new(files::Files)]
+    vec![
+        Box::new(ready::Ready),
+        Box::new(python::Python::default()),
+        Box::new(node::Node),
+        Box::new(rust::Rust),
+        Box::new(files::Files),
+    ]
 }

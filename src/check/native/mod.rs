@@ -21,7 +21,7 @@ mod tests;
 mod versions;
 mod view;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 
 use crate::elf::{Elf, Image, Kind};
@@ -37,6 +37,9 @@ use view::{Binary, View};
 
 /// Of one rule so many findings are told; more of them say nothing new.
 const MOST: usize = 20;
+
+/// So many questions about texts are answered; a stranger's package may raise any number of them.
+const QUESTIONS: usize = 500;
 
 /// What these rules look at.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +67,7 @@ pub fn check_native(native: &Native<'_>) -> Vec<Finding> {
         paths: OnceCell::new(),
         fitting: OnceCell::new(),
         told: RefCell::default(),
+        questions: Cell::new(QUESTIONS),
     };
     let misnamed = judge.misnamed();
     let mut findings: Vec<Finding> =
@@ -115,6 +119,8 @@ struct Judge<'a> {
     fitting: OnceCell<BTreeSet<String>>,
     /// Packages of which it was said that they bring files for other platforms only.
     told: RefCell<BTreeSet<String>>,
+    /// How many questions about texts are left.
+    questions: Cell<usize>,
 }
 
 impl Judge<'_> {
@@ -148,14 +154,14 @@ impl Judge<'_> {
         let loads = |path: &str| {
             let name = path.rsplit('/').next().unwrap_or(path);
             let owner = self.owners.of(&format!("/var/task/{path}"));
-            self.view.binaries.iter().any(|other| {
-                other.name() == name
-                    && !refused.contains(&other.shown)
+            self.view.called(name).any(|other| {
+                !refused.contains(&other.shown)
                     && other.elf().is_some_and(|elf| self.fits(elf))
                     && self.owners.of(&other.path) == owner
             })
         };
-        for finding in findings.iter_mut().filter(|finding| finding.level == Level::Error) {
+        let errors = findings.iter_mut().filter(|finding| finding.level == Level::Error);
+        for finding in errors.take(QUESTIONS) {
             let addon =
                 finding.path.as_deref().filter(|path| path.ends_with(".node") && path.contains("node_modules/"));
             if addon.is_some_and(loads) {
@@ -169,6 +175,13 @@ impl Judge<'_> {
         let is_module =
             binary.name().ends_with(".node") || Extension::parse(binary.name()).is_some_and(|e| e.is_tagged());
         if is_module || self.is_loaded(binary) { finding } else { finding.level(Level::Warning) }
+    }
+
+    /// Whether one more question about texts is to be answered.
+    fn may_ask(&self) -> bool {
+        let left = self.questions.get();
+        self.questions.set(left.saturating_sub(1));
+        left > 0
     }
 
     /// ` (numpy 2.3.4 brings it)`, when it is known who does.
@@ -200,8 +213,7 @@ impl Judge<'_> {
             return None;
         }
         let paths = self.paths.get_or_init(|| self.view.entries().map(|(path, _)| path).collect());
-        let paths: BTreeSet<&str> = paths.iter().map(String::as_str).collect();
-        let level = match python::fate(folder, &extension, interpreter, &paths) {
+        let level = match python::fate(folder, &extension, interpreter, paths) {
             Fate::Loads => return None,
             Fate::Slow => Level::Warning,
             Fate::Fails => Level::Error,

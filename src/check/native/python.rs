@@ -81,8 +81,13 @@ pub(super) enum Fate {
 }
 
 /// By what else lies in its folder.
-pub(super) fn fate(folder: &str, extension: &Extension<'_>, interpreter: Interpreter, paths: &BTreeSet<&str>) -> Fate {
-    let at = |name: String| paths.contains(format!("{folder}/{name}").as_str());
+pub(super) fn fate(
+    folder: &str,
+    extension: &Extension<'_>,
+    interpreter: Interpreter,
+    paths: &BTreeSet<String>,
+) -> Fate {
+    let at = |name: String| paths.contains(&format!("{folder}/{name}"));
     let module = extension.module;
     let loads = [format!("{module}.{}.so", interpreter.tag()), format!("{module}.abi3.so"), format!("{module}.so")];
     if loads.into_iter().any(at) {
@@ -137,7 +142,7 @@ mod tests {
             ("p/_x.py", Fate::Slow),
             ("q/_x.py", Fate::Fails),
         ] {
-            assert_eq!(fate("p", &extension, ARM_312, &BTreeSet::from([beside])), expected, "{beside}");
+            assert_eq!(fate("p", &extension, ARM_312, &BTreeSet::from([beside.to_owned()])), expected, "{beside}");
         }
     }
 }

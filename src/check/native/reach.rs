@@ -16,6 +16,8 @@ use crate::tree::Entry;
 
 /// Larger files of Python hold data.
 const MAX_TEXT: u64 = 4 << 20;
+/// More text than this is not read; then nothing can be told.
+const MAX_TEXTS: usize = 256 << 20;
 
 /// The Python that is reached, read when somebody asks.
 #[derive(Default)]
@@ -25,12 +27,14 @@ pub(super) struct Reach(OnceCell<Reached>);
 struct Reached {
     units: BTreeSet<String>,
     texts: Vec<String>,
+    /// Not all was read.
+    is_cut: bool,
 }
 
 impl Judge<'_> {
     /// See the module.
     pub(super) fn is_loaded(&self, binary: &Binary<'_>) -> bool {
-        self.is_loaded_by(binary, &mut BTreeSet::new())
+        !self.may_ask() || self.is_loaded_by(binary, &mut BTreeSet::new())
     }
 
     fn is_loaded_by<'b>(&'b self, binary: &'b Binary<'_>, seen: &mut BTreeSet<&'b str>) -> bool {
@@ -51,6 +55,9 @@ impl Judge<'_> {
 
     fn python_loads(&self, binary: &Binary<'_>) -> bool {
         let reached = self.reached();
+        if reached.is_cut {
+            return true;
+        }
         let unit = unit_of(&binary.path);
         let extension = Extension::parse(binary.name());
         let is_program = binary.elf().is_some_and(|elf| elf.kind == Kind::Program);
@@ -65,7 +72,8 @@ impl Judge<'_> {
 
     /// Whether a library's name stands in the Python that is reached: then that may load it before it is needed.
     pub(super) fn is_mentioned(&self, library: &str) -> bool {
-        matches!(self.native.runtime.family, Family::Python { .. }) && self.reached().mentions(stem(library))
+        let is_python = matches!(self.native.runtime.family, Family::Python { .. });
+        is_python && self.may_ask() && self.reached().mentions(stem(library))
     }
 
     fn reached(&self) -> &Reached {
@@ -91,7 +99,12 @@ impl Reached {
     fn from(first: Vec<String>, sources: &BTreeMap<String, Vec<&Entry>>) -> Self {
         let mut reached = Self::default();
         let mut left = first;
+        let mut read = 0;
         while let Some(unit) = left.pop() {
+            if read >= MAX_TEXTS {
+                reached.is_cut = true;
+                break;
+            }
             if !reached.units.insert(unit.clone()) {
                 continue;
             }
@@ -100,6 +113,7 @@ impl Reached {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 let names = text.split(|c: char| !is_word(c)).filter(|word| sources.contains_key(*word));
                 left.extend(names.filter(|word| !reached.units.contains(*word)).map(str::to_owned));
+                read += text.len();
                 reached.texts.push(text);
             }
         }
@@ -123,6 +137,7 @@ fn is_word(c: char) -> bool {
 
 /// Of each line that imports a module, whether it stands below a `try`.
 fn guarded_imports(text: &str, module: &str) -> Vec<bool> {
+    // Texts without the name are most of them.
     if !text.contains(module) {
         return Vec::new();
     }

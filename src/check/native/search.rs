@@ -66,21 +66,15 @@ impl Judge<'_> {
 
     /// The files that need this one, by the name that they know it by.
     pub(super) fn needing(&self, library: &Binary<'_>) -> impl Iterator<Item = (&Binary<'_>, &Elf)> {
-        let soname = library.elf().and_then(|elf| elf.soname.clone());
-        let name = library.name().to_owned();
-        let needs = move |elf: &Elf| elf.needed.iter().any(|needed| *needed == name || Some(needed) == soname.as_ref());
-        self.view.binaries.iter().filter_map(move |binary| {
-            let elf = binary.elf().filter(|elf| needs(elf))?;
-            Some((binary, elf))
-        })
+        let soname = library.elf().and_then(|elf| elf.soname.as_deref()).filter(|soname| *soname != library.name());
+        let loaders: Vec<&Binary<'_>> =
+            [Some(library.name()), soname].into_iter().flatten().flat_map(|name| self.view.needing(name)).collect();
+        loaders.into_iter().filter_map(|binary| Some((binary, binary.elf()?)))
     }
 
-    /// Files of this name or SONAME anywhere in the package.
+    /// Libraries of this name or SONAME anywhere in the package that would load.
     pub(super) fn called(&self, name: &str) -> impl Iterator<Item = &Binary<'_>> {
-        self.view.binaries.iter().filter(move |binary| {
-            let is_called = |elf: &Elf| binary.name() == name || elf.soname.as_deref() == Some(name);
-            binary.elf().is_some_and(|elf| self.fits(elf) && is_called(elf))
-        })
+        self.view.called(name).filter(|binary| binary.elf().is_some_and(|elf| self.fits(elf)))
     }
 }
 

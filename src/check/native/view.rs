@@ -72,6 +72,10 @@ pub(super) struct View<'a> {
     /// In the order of mounts and paths.
     pub(super) binaries: Vec<Binary<'a>>,
     by_path: HashMap<String, usize>,
+    /// Who needs a library, by the name that it is needed by.
+    needing: HashMap<String, Vec<usize>>,
+    /// Files by name and by SONAME.
+    called: HashMap<String, Vec<usize>>,
 }
 
 impl<'a> View<'a> {
@@ -86,7 +90,28 @@ impl<'a> View<'a> {
             }
         }
         let by_path = binaries.iter().enumerate().map(|(index, binary)| (binary.path.clone(), index)).collect();
-        Self { mounts, binaries, by_path }
+        let mut needing: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut called: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, binary) in binaries.iter().enumerate() {
+            let soname = binary.elf().and_then(|elf| elf.soname.as_deref()).filter(|soname| *soname != binary.name());
+            for name in [Some(binary.name()), soname].into_iter().flatten() {
+                called.entry(name.to_owned()).or_default().push(index);
+            }
+            for name in binary.elf().into_iter().flat_map(|elf| &elf.needed) {
+                needing.entry(name.clone()).or_default().push(index);
+            }
+        }
+        Self { mounts, binaries, by_path, needing, called }
+    }
+
+    /// Files of this name or SONAME anywhere.
+    pub(super) fn called(&self, name: &str) -> impl Iterator<Item = &Binary<'a>> {
+        self.called.get(name).into_iter().flatten().map(|index| &self.binaries[*index])
+    }
+
+    /// The files that need a library of this name.
+    pub(super) fn needing(&self, name: &str) -> impl Iterator<Item = &Binary<'a>> {
+        self.needing.get(name).into_iter().flatten().map(|index| &self.binaries[*index])
     }
 
     /// Entries of all mounts, by their paths when the function runs.
