@@ -109,12 +109,11 @@ fn an_sdist_is_compiled_for_both_processors_to_the_same_bytes_everywhere() {
             continue;
         }
         let again = python("wrapt==1.14.0\n", "wrapt._wrappers");
-        let temporary = again.path("f/a longer folder for what is temporary");
+        let temporary = again.path("a-longer-folder-for-what-is-temporary");
         std::fs::create_dir(&temporary).unwrap();
         let variables = [("TMPDIR", temporary.to_str().unwrap())];
         let (_, second) = packed(&again, true, &["--arch", architecture, "--no-cache"], &variables);
-        // The folder is a part of the function.
-        assert!(only(&Unpacked::of(&again.out("f.zip")), ".so").1 == module && second.len() > bytes.len() / 2);
+        assert!(second == bytes, "two builds in different folders differ");
     }
 }
 
@@ -148,7 +147,7 @@ fn without_zig_an_extension_is_refused_when_it_would_not_load() {
         message.contains("needs GLIBC_2.34 for `pthread_create`, which is newer than what Amazon Linux 2"),
         "{message}"
     );
-    for way in ["a version of own", "install zig (`pip install ziglang`", "pack on Amazon Linux 2 on"] {
+    for way in ["choose a version of", "install zig (`pip install ziglang`", "pack on Amazon Linux 2 on"] {
         assert!(hint.contains(way), "{hint}");
     }
     let (rule, message, _) = refused(&project, &["--arch", other]);
@@ -168,13 +167,16 @@ fn a_project_that_does_without_its_extension_is_packed_without_it() {
     project.write(
         "f/own/setup.py",
         "from setuptools import Extension, setup\n\
-         setup(name='newlibc', version='1.0', py_modules=['newlibc'],\n\
-         \x20     ext_modules=[Extension('newlibc', ['newlibc.c'], optional=True)])\n",
+         def run(**more):\n    setup(name='newlibc', version='1.0', py_modules=['newlibc'], **more)\n\
+         try:\n    run(ext_modules=[Extension('newlibc', ['newlibc.c'])])\n\
+         except (Exception, SystemExit):\n    run()\n",
     );
-    let run = build(&project, false, &["--arch", other_architecture()], &[]);
-    // setuptools names the platform in the wheel's tags though nothing was compiled.
-    assert_eq!(run.code, 3, "{}", run.transcript());
-    assert!(run.stdout.contains("there is no zig here"), "{}", run.transcript());
+    let (unpacked, _) = packed(&project, false, &["--arch", other_architecture()], &[]);
+    assert!(
+        unpacked.files().contains(&"newlibc.py".to_owned()) && !unpacked.files().iter().any(|f| f.ends_with(".so"))
+    );
+    let (unpacked, _) = packed(&project, true, &["--arch", other_architecture()], &[]);
+    only(&unpacked, "-linux-gnu.so");
 }
 
 fn npm(folder: &Path, args: &[&str]) {
