@@ -92,7 +92,7 @@ pub enum Family {
 }
 
 /// Amazon Linux, which decides glibc and the libraries that are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OperatingSystem {
     /// Amazon Linux (2018.03), glibc 2.17.
     AmazonLinux1,

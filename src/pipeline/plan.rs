@@ -219,6 +219,9 @@ fn finish(
     };
     let found = parts.native.explain(check::check(&subject), parts.runtime);
     let mut found = native::unsaid(found, &attached);
+    // Who has built a file knows more of it.
+    let own = &parts.resolution.findings;
+    found.retain(|finding| !own.iter().any(|o| o.path.is_some() && (o.rule, &o.path) == (finding.rule, &finding.path)));
     found.extend(placement.stays.map(check::packages_stay));
     let found =
         [&parts.walked.findings, &met, &mount.findings, &parts.resolution.findings, &parts.native.findings, &found];

@@ -4,6 +4,7 @@
 //! are fetched into the store and packages are assembled from them; nothing is installed. Where something must be built,
 //! the ecosystem's own tool builds it.
 
+mod compile;
 mod environment;
 pub mod files;
 pub mod native;

@@ -90,6 +90,11 @@ impl Config {
         key.finish()
     }
 
+    /// A setting.
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(String::as_str)
+    }
+
     /// The registry that is configured for a package: its scope's, or that of all.
     fn configured(&self, package: &str) -> Option<String> {
         let scoped = package.split_once('/').and_then(|(scope, _)| self.values.get(&format!("{scope}:registry")));

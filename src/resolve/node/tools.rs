@@ -1,7 +1,9 @@
 //! npm and Node.js as they are on this machine: what an answer of theirs is known by, and how npm is called.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use serde::Deserialize;
 
 use super::npmrc::{Config, Environment, INSTALL_NPM};
 use super::platform::Target;
@@ -24,6 +26,20 @@ pub(super) struct LocalNode {
     pub(super) version: String,
     /// The version of its interface to native modules.
     pub(super) abi: String,
+    /// Where its headers are: the folder above `include/node`.
+    pub(super) headers: Option<PathBuf>,
+}
+
+/// What Node.js is asked.
+const ASK: &str = "JSON.stringify({ version: process.versions.node, abi: process.versions.modules, \
+    folders: [path.resolve(process.execPath, '../..'), process.config.variables.node_prefix || '/'] })";
+
+/// What it answers: the last are folders in which its headers may be.
+#[derive(Debug, Deserialize)]
+struct Said {
+    version: String,
+    abi: String,
+    folders: Vec<PathBuf>,
 }
 
 impl LocalNode {
@@ -39,10 +55,12 @@ impl Tools {
         let asked = self.node.get_or_init(|| {
             // Where no project chooses a version, as scripts are run.
             let elsewhere = fsio::scratch_dir()?;
-            let tool = Tool::new("node").args(["-p", "process.versions.node + ' ' + process.versions.modules"]);
+            let tool = Tool::new("node").args(["-p", ASK]);
             let said = tool.cwd(elsewhere.path()).install_hint(INSTALL_NPM).run()?.text();
-            let (version, abi) = said.trim().split_once(' ').unwrap_or((said.trim(), ""));
-            Ok(LocalNode { version: version.to_owned(), abi: abi.to_owned() })
+            let Said { version, abi, folders } = serde_json::from_str(&said)
+                .map_err(|e| Error::failed("Failed to read what `node -p` said of itself").because(e))?;
+            let headers = folders.into_iter().find(|folder| has_headers(folder, &version));
+            Ok(LocalNode { version, abi, headers })
         });
         asked.as_ref().map_err(Clone::clone)
     }
@@ -62,6 +80,17 @@ impl Tools {
         facts.extend(fresh::variables(&["NPM_CONFIG_", "HOME"]));
         Ok(facts)
     }
+}
+
+/// Whether the headers of exactly this version are below a folder.
+fn has_headers(folder: &Path, version: &str) -> bool {
+    let Ok(text) = fsio::read_text(&folder.join("include/node/node_version.h")) else { return false };
+    let number = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("#define NODE_")?.strip_prefix(name))?;
+        Some(line.trim().to_owned())
+    };
+    let parts = ["MAJOR_VERSION ", "MINOR_VERSION ", "PATCH_VERSION "].map(number);
+    parts.into_iter().flatten().collect::<Vec<_>>().join(".") == version
 }
 
 /// A call of npm in a scratch folder.
@@ -104,5 +133,19 @@ pub(super) fn refused(what: String, failure: crate::process::Failure) -> Error {
     match failure {
         crate::process::Failure::NotStarted(error) => error.context(what),
         crate::process::Failure::Status { stderr, .. } => Error::failed(what).because(last_words(&stderr)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_those_of_the_same_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "#define NODE_MAJOR_VERSION 22\n#define NODE_MINOR_VERSION 9\n#define NODE_PATCH_VERSION 1\n";
+        fsio::write_atomic(&dir.path().join("include/node/node_version.h"), text.as_bytes()).unwrap();
+        assert!(has_headers(dir.path(), "22.9.1") && !has_headers(dir.path(), "22.9.0"));
+        assert!(!has_headers(&dir.path().join("include"), "22.9.1"));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::build::Programs;
+use super::programs::Programs;
 use super::requirements::{Line, Requirements};
 use crate::fresh::{Inputs, Key};
 use crate::fsio;

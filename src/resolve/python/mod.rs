@@ -25,14 +25,17 @@ mod ask;
 mod assemble;
 mod build;
 mod credentials;
+mod git;
 mod manifest;
 mod names;
+mod native;
 pub(crate) mod needs;
 mod pin;
 mod pip;
 mod pip_cache;
 mod pip_markers;
 mod plan;
+mod programs;
 mod pylock;
 mod requirements;
 mod select;
@@ -61,7 +64,7 @@ use requirements::Requirements;
 use select::Choice;
 use target::Target;
 
-pub use build::Programs;
+pub use programs::Programs;
 
 /// The resolver of Python functions.
 #[derive(Debug, Clone)]
@@ -244,7 +247,12 @@ fn finish(
     };
     for ((pin, choice), archive) in pins.pins.iter().zip(choices).zip(archives) {
         match select::package(pin, choice, archive?, &job.target, builder)? {
-            Ok(package) => answer.packages.push(package),
+            Ok((package, note)) => {
+                answer.packages.push(package);
+                // Which compilers are here, and what they find, cannot be named in a few words.
+                answer.inputs = answer.inputs.filter(|_| note.is_none());
+                answer.notes.extend(note);
+            }
             Err(finding) => answer.findings.push(finding),
         }
     }

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::ask::Question;
-use super::build::{Builder, Built, INSTALL_HINT, Programs};
+use super::build::{Builder, Built};
 use super::names::{self, normalize};
 use super::pin::{Origin, Pin, RemoteFile};
+use super::programs::{INSTALL_HINT, Programs};
 use super::{pip_markers, select, stub};
 use crate::error::{Error, Result};
 use crate::finding::Finding;
@@ -189,7 +190,7 @@ impl<'a> Pip<'a> {
                     "{name} has no wheel; pip cannot build it and verify it at once, but uv can: {INSTALL_HINT}"
                 )));
             }
-            match select::build_sdist(&pin(&item)?, builder, context)? {
+            match select::build_sdist(&pin(&item)?, builder, question.target, context)? {
                 Built::Wheel { path, .. } => copy_into(&path, &links)?,
                 Built::Native(why) => {
                     findings.push(select::native(&pin(&item)?.label(), &[], &why, question.target));
@@ -237,7 +238,10 @@ impl<'a> Pip<'a> {
     }
 
     fn install(&self, question: &Question<'_>, links: &Path) -> Tool {
-        self.call(question).args(["--only-binary", ":all:", "--find-links"]).arg(links).arg("-r").arg(&question.input)
+        // What is built here for the target says of its system only that it is Linux.
+        let built = format!("linux_{}", question.target.architecture.machine());
+        let tool = self.call(question).args(["--platform", &built, "--only-binary", ":all:", "--find-links"]);
+        tool.arg(links).arg("-r").arg(&question.input)
     }
 
     /// The source distribution that meets a requirement, if there is one.

@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use pep508_rs::{ExtraName, Requirement, VersionOrUrl};
 
 use super::ask::Question;
-use super::build::INSTALL_HINT;
 use super::names::{self, normalize};
 use super::pip::{Item, Report};
+use super::programs::INSTALL_HINT;
 use super::requirements::Kind;
 use crate::error::{Error, Result};
 

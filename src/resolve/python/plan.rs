@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::answers::{self, Answers};
 use super::ask::{Question, scratch_file};
-use super::build::{Builder, Built, INSTALL_HINT, Programs};
+use super::build::{Builder, Built};
 use super::manifest::PyProject;
 use super::pin::{Origin, Pin, Pins, RemoteFile};
 use super::pip::Pip;
+use super::programs::{INSTALL_HINT, Programs};
 use super::requirements::{Line, Local, Requirements};
 use super::target::Target;
 use super::uv::Uv;
@@ -210,7 +211,7 @@ impl Planner<'_> {
             if lines.contains_key(&local.folder) {
                 continue;
             }
-            let wheel = match self.builder.folder(&local.folder)? {
+            let wheel = match self.builder.folder(&local.folder, target)? {
                 Built::Wheel { name, path, .. } => Some((name.name, path)),
                 Built::Native(why) => {
                     findings.push(select::native(&local.folder.display().to_string(), &[], &why, target));

@@ -11,6 +11,7 @@ use super::target::Target;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
 use crate::report::{Event, count};
+use crate::resolve::compile::INSTALL_ZIG;
 use crate::resolve::{Context, Package};
 use crate::store::{Archive, Digest, Form, Remote};
 
@@ -63,7 +64,7 @@ fn sdist_form(file: &str) -> Option<Form> {
 }
 
 /// Fetches and builds the source distribution of a pin.
-pub(super) fn build_sdist(pin: &Pin, builder: &Builder<'_>, context: &Context<'_>) -> Result<Built> {
+pub(super) fn build_sdist(pin: &Pin, builder: &Builder<'_>, target: &Target, context: &Context<'_>) -> Result<Built> {
     let label = pin.label();
     let Origin::Files { sdist: Some(sdist), .. } = &pin.origin else {
         return Err(Error::failed(format!("{label} has neither a wheel nor a source that can be built")));
@@ -72,12 +73,24 @@ pub(super) fn build_sdist(pin: &Pin, builder: &Builder<'_>, context: &Context<'_
         return Ok(Built::Native(format!("its source `{}` is packed in a way that is not read", sdist.file)));
     };
     let archive = context.fetcher.fetch(&sdist.remote(&format!("{label} (source)"), form))?;
-    builder.sdist(&archive, &label)
+    builder.sdist(&archive, &label, target)
 }
 
-/// A finding about a package whose source needs a compiler.
+/// A finding about a package whose source needs a compiler, which did not do.
 pub(super) fn native(label: &str, wheels: &[RemoteFile], why: &str, target: &Target) -> Finding {
-    no_wheel(label, wheels, &format!("and its source has native code, which is not compiled here ({why})"), target)
+    let and = format!("and its source has native code, which cannot be compiled for it here: {why}");
+    let finding = no_wheel(label, wheels, &and, target);
+    let name = label.split(' ').next().unwrap_or(label);
+    let zig = if why.starts_with("with zig") {
+        String::new()
+    } else {
+        format!("; or {INSTALL_ZIG}, which compiles for every runtime and processor")
+    };
+    let (os, architecture) = (target.runtime.os.name(), target.architecture);
+    let hint = format!(
+        "choose a version of {name} that has such a wheel{zig}; or pack on {os} on {architecture}, such as in a container of its image"
+    );
+    Finding { hint, ..finding }
 }
 
 fn no_wheel(label: &str, wheels: &[RemoteFile], and: &str, target: &Target) -> Finding {
@@ -107,6 +120,9 @@ fn no_wheel(label: &str, wheels: &[RemoteFile], and: &str, target: &Target) -> F
     )
 }
 
+/// A package, and what a person should know of how it was built.
+type Chosen = (Package, Option<String>);
+
 /// The package of a pin, from its fetched archive or by building it.
 pub(super) fn package(
     pin: &Pin,
@@ -114,15 +130,15 @@ pub(super) fn package(
     fetched: Option<Arc<Archive>>,
     target: &Target,
     builder: &Builder<'_>,
-) -> Result<Result<Package, Finding>> {
+) -> Result<Result<Chosen, Finding>> {
     let label = pin.label();
     let built = match (choice, &pin.origin, fetched) {
         (Choice::Nothing(finding), ..) => return Ok(Err(finding.clone())),
-        (Choice::Wheel(_), _, Some(archive)) => return from_wheel(pin, &archive, target).map(Ok),
+        (Choice::Wheel(_), _, Some(archive)) => return Ok(Ok((from_wheel(pin, &archive, target)?, None))),
         (_, Origin::Wheel(path, digest), _) => return local_wheel(pin, path, digest.as_ref(), target, builder),
-        (Choice::Sdist(_), _, Some(archive)) => builder.sdist(&archive, &label)?,
-        (_, Origin::Folder(folder), _) => builder.folder(folder)?,
-        (_, Origin::Git { url, commit, subdirectory }, _) => builder.git(url, commit, subdirectory, &label)?,
+        (Choice::Sdist(_), _, Some(archive)) => builder.sdist(&archive, &label, target)?,
+        (_, Origin::Folder(folder), _) => builder.folder(folder, target)?,
+        (_, Origin::Git { url, commit, subdirectory }, _) => builder.git(url, commit, subdirectory, &label, target)?,
         (_, Origin::Files { .. }, None) | (Choice::Local, Origin::Files { .. }, _) => {
             return Err(Error::failed(format!("{label} was not fetched")));
         }
@@ -133,12 +149,12 @@ pub(super) fn package(
     };
     match built {
         Built::Native(why) => Ok(Err(native(&label, wheels, &why, target))),
-        Built::Wheel { archive, name, .. } => {
+        Built::Wheel { archive, name, note, .. } => {
             if target.tags.rank(&name, true).is_none() {
                 return Ok(Err(no_wheel(&label, &[], &format!("building it gives `{}`", name.tags()), target)));
             }
             let pin = Pin { version: name.version.clone(), ..pin.clone() };
-            from_wheel(&pin, &archive, target).map(Ok)
+            Ok(Ok((from_wheel(&pin, &archive, target)?, note)))
         }
     }
 }
@@ -149,7 +165,7 @@ fn local_wheel(
     digest: Option<&Digest>,
     target: &Target,
     builder: &Builder<'_>,
-) -> Result<Result<Package, Finding>> {
+) -> Result<Result<Chosen, Finding>> {
     let name = path.file_name().and_then(|n| n.to_str()).and_then(WheelName::parse);
     let name = name.ok_or_else(|| Error::config(format!("`{}` has no wheel's name", path.display())))?;
     if target.tags.rank(&name, true).is_none() {
@@ -158,7 +174,7 @@ fn local_wheel(
     }
     let archive = builder.adopt(path, &pin.label(), digest)?;
     let pin = Pin { version: name.version.clone(), ..pin.clone() };
-    from_wheel(&pin, &archive, target).map(Ok)
+    Ok(Ok((from_wheel(&pin, &archive, target)?, None)))
 }
 
 fn from_wheel(pin: &Pin, archive: &Arc<Archive>, target: &Target) -> Result<Package> {

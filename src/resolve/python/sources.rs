@@ -86,6 +86,20 @@ impl Sources {
     }
 }
 
+/// Copies all files of a folder into a new one.
+pub(super) fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    fsio::create_dir_all(to)?;
+    for entry in WalkDir::new(from).min_depth(1).into_iter().flatten() {
+        let at = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
+        if entry.file_type().is_dir() {
+            fsio::create_dir_all(&at)?;
+        } else if entry.file_type().is_file() {
+            std::fs::copy(entry.path(), &at).map_err(|e| Error::io("copy", entry.path(), &e))?;
+        }
+    }
+    Ok(())
+}
+
 fn is_kept(entry: &DirEntry) -> bool {
     let name = entry.file_name().to_string_lossy();
     let is_output = entry.depth() == 1 && (name == "build" || name == "dist");

@@ -6,6 +6,7 @@ use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 use super::tags::Tags;
 use crate::error::{Error, Result};
 use crate::lambda::{Architecture, Family, Runtime};
+use crate::resolve::compile::Aim;
 
 /// Patch levels that the runtimes have at least (AWS only moves them up). A marker or `requires-python` that asks for a
 /// patch level of a minor version is judged by it; `.0` would refuse what has worked for years, such as
@@ -51,6 +52,18 @@ impl Target {
     /// `python3.13 on x86_64`, for messages.
     pub(super) fn name(&self) -> String {
         format!("{} on {}", self.runtime.id, self.architecture)
+    }
+
+    /// What native code is compiled for.
+    pub(super) fn aim(&self) -> Aim {
+        Aim { architecture: self.architecture, os: self.runtime.os }
+    }
+
+    /// What the names of its extension modules say: `cpython-313-x86_64-linux-gnu`.
+    pub(super) fn extension_tag(&self) -> String {
+        // Until 3.7 it told that the interpreter was built with pymalloc.
+        let flags = if self.minor < 8 { "m" } else { "" };
+        format!("cpython-3{}{flags}-{}", self.minor, self.aim().gnu())
     }
 
     /// The minor version of its glibc 2.

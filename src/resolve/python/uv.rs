@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::ask::{Question, scratch_file};
-use super::build::Programs;
 use super::pin::{Origin, Pin};
+use super::programs::Programs;
 use super::pylock;
 use super::target::Target;
 use crate::error::{Error, Result};

@@ -16,7 +16,7 @@ type Variables = Box<dyn Fn(&str) -> Option<String>>;
 
 /// Configuration files, the nearest first, and variables.
 pub(super) struct CargoConfig {
-    files: Vec<Table>,
+    files: Vec<(PathBuf, Table)>,
     environment: Variables,
     home: Option<PathBuf>,
 }
@@ -59,12 +59,17 @@ impl CargoConfig {
 
     /// The values of a key in all files, the nearest first.
     pub(super) fn all<'c>(&'c self, keys: &[&str]) -> Vec<&'c Value> {
-        self.files.iter().filter_map(|file| lookup(file, keys)).collect()
+        self.all_with_files(keys).into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// The same with the files that they stand in.
+    pub(super) fn all_with_files<'c>(&'c self, keys: &[&str]) -> Vec<(&'c Path, &'c Value)> {
+        self.files.iter().filter_map(|(path, file)| Some((path.as_path(), lookup(file, keys)?))).collect()
     }
 
     /// The keys of `[target]` that have the setting `key`, such as a triple or `cfg(unix)`.
     pub(super) fn targets_with(&self, key: &str) -> Vec<&str> {
-        let tables = self.files.iter().filter_map(|file| file.get("target")?.as_table());
+        let tables = self.files.iter().filter_map(|(_, file)| file.get("target")?.as_table());
         tables.flatten().filter(|(_, table)| table.get(key).is_some()).map(|(name, _)| name.as_str()).collect()
     }
 
@@ -100,13 +105,13 @@ fn lookup<'t>(table: &'t Table, keys: &[&str]) -> Option<&'t Value> {
 }
 
 /// Reads a file, and after it what it includes, over which it has precedence.
-fn read_into(files: &mut Vec<Table>, file: &Path, depth: usize) -> Result<()> {
+fn read_into(files: &mut Vec<(PathBuf, Table)>, file: &Path, depth: usize) -> Result<()> {
     let text = fsio::read_text(file)?;
     let table: Table = text
         .parse()
         .map_err(|e: toml::de::Error| Error::config("bad Cargo configuration").at(file, None).because(e))?;
     let included = includes(&table);
-    files.push(table);
+    files.push((file.to_owned(), table));
     if depth < MAX_INCLUDES {
         // The last one included has precedence over those before it.
         for path in included.iter().rev() {

@@ -5,6 +5,7 @@
 //! the variable when one is set. Otherwise they are one more `target.TRIPLE.rustflags`, which Cargo joins with others of
 //! `target`, and `build.rustflags` is repeated there when it would have been what decides.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::cargo_platform::{Cfg, Platform};
@@ -18,7 +19,7 @@ use crate::fsio;
 use crate::process::Tool;
 
 /// What separates flags in `CARGO_ENCODED_RUSTFLAGS`.
-const SEPARATOR: &str = "\u{1f}";
+pub(super) const SEPARATOR: &str = "\u{1f}";
 
 /// The command with our flags added.
 pub(super) fn apply(
@@ -70,22 +71,27 @@ fn remap(target: &Target, config: &CargoConfig, workspace: &Path, target_dir: &P
 }
 
 /// Whether flags of `target` are what decides, so that Cargo passes `build.rustflags` over.
-fn target_has_flags(config: &CargoConfig, triple: &str, workspace: &Path) -> Result<bool> {
-    if config.variable(&target_variable(triple, "rustflags")).is_some() {
-        return Ok(true);
+pub(super) fn target_has_flags(config: &CargoConfig, triple: &str, workspace: &Path) -> Result<bool> {
+    let of_variable = config.variable(&target_variable(triple, "rustflags")).is_some();
+    Ok(of_variable || !targets_that_apply(config, triple, workspace)?.is_empty())
+}
+
+/// The keys of `[target]` with flags that apply to a triple: itself, and `cfg(…)` that hold of it.
+pub(super) fn targets_that_apply(config: &CargoConfig, triple: &str, workspace: &Path) -> Result<BTreeSet<String>> {
+    let named: BTreeSet<&str> = config.targets_with("rustflags").into_iter().collect();
+    let platforms: Vec<(&str, Platform)> = named
+        .iter()
+        .filter(|name| name.starts_with("cfg("))
+        .filter_map(|name| Some((*name, name.parse().ok()?)))
+        .collect();
+    let mut applying: BTreeSet<String> = named.contains(triple).then(|| triple.to_owned()).into_iter().collect();
+    if !platforms.is_empty() {
+        let output = rustc(workspace).args(["--print", "cfg", "--target", triple]).run().map_err(Error::from)?;
+        let cfgs: Vec<Cfg> = output.text().lines().filter_map(|line| line.parse().ok()).collect();
+        let holding = platforms.into_iter().filter(|(_, platform)| platform.matches(triple, &cfgs));
+        applying.extend(holding.map(|(name, _)| name.to_owned()));
     }
-    let named = config.targets_with("rustflags");
-    if named.contains(&triple) {
-        return Ok(true);
-    }
-    let platforms: Vec<Platform> =
-        named.iter().filter(|name| name.starts_with("cfg(")).filter_map(|name| name.parse().ok()).collect();
-    if platforms.is_empty() {
-        return Ok(false);
-    }
-    let output = rustc(workspace).args(["--print", "cfg", "--target", triple]).run().map_err(Error::from)?;
-    let cfgs: Vec<Cfg> = output.text().lines().filter_map(|line| line.parse().ok()).collect();
-    Ok(platforms.iter().any(|platform| platform.matches(triple, &cfgs)))
+    Ok(applying)
 }
 
 /// `build.rustflags`: Cargo joins the lists of all files, the nearest last, and the variable after them.
@@ -95,7 +101,7 @@ fn build_flags(config: &CargoConfig) -> Vec<String> {
     flags
 }
 
-fn list(value: &Value) -> Vec<String> {
+pub(super) fn list(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => words(text),
         Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -103,7 +109,7 @@ fn list(value: &Value) -> Vec<String> {
     }
 }
 
-fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 

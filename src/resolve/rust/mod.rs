@@ -12,6 +12,7 @@
 //! Nothing of the function's folder is packed beside the executable but what `include` names.
 
 mod cargo_config;
+mod cpu;
 mod flags;
 mod target;
 
@@ -20,8 +21,11 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::Message;
 
+use super::compile::{Aim, fit};
 use super::{Application, Context, Own, Request, Resolution, Resolver};
+use crate::elf::Image;
 use crate::error::{Error, Result};
+use crate::finding::Finding;
 use crate::fsio;
 use crate::lambda::UNZIPPED_LIMIT;
 use crate::process::{Failure, Tool};
@@ -110,8 +114,15 @@ impl Group<'_, '_> {
         let config = CargoConfig::read(self.workspace)?;
         let target = Target::choose(self.workspace, first.architecture, first.runtime, &config)?;
         let tool = self.command(&target, &config, context, lock.is_file())?;
+        let asks_much = cpu::findings(&config, &target, first.architecture, self.workspace)?;
         let executables = run(&tool, &self.label(), context)?;
-        Ok(self.requests.iter().map(|(_, _, binary)| resolution(binary, &target, &executables)).collect())
+        let aim = Aim { architecture: first.architecture, os: first.runtime.os };
+        let built = |binary: &CargoBinary| {
+            let mut built = resolution(binary, &target, aim, &executables)?;
+            built.findings.extend(asks_much.iter().cloned());
+            Ok(built)
+        };
+        Ok(self.requests.iter().map(|(_, _, binary)| built(binary)).collect())
     }
 
     fn label(&self) -> String {
@@ -217,7 +228,7 @@ fn short(command: &str) -> &str {
     &command[program.rfind('/').map_or(0, |slash| slash + 1)..]
 }
 
-fn resolution(binary: &CargoBinary, target: &Target, executables: &Executables) -> Result<Resolution> {
+fn resolution(binary: &CargoBinary, target: &Target, aim: Aim, executables: &Executables) -> Result<Resolution> {
     let missing = || Error::failed(format!("`cargo build` made no executable of the binary `{}`", binary.bin));
     let path = executables
         .get(&(binary.manifest.clone(), binary.bin.clone()))
@@ -225,12 +236,17 @@ fn resolution(binary: &CargoBinary, target: &Target, executables: &Executables) 
         .ok_or_else(missing)?;
     // Copied into memory: the next build, of an IDE perhaps, may replace the file before it is packed.
     let bytes = fsio::read_bounded(path, UNZIPPED_LIMIT * 2)?;
+    let misfit = Image::of(&bytes).and_then(|image| fit::misfit(&image, aim)).map(|(rule, said)| {
+        let message = format!("the binary `{}`, as it is linked here, {said}", binary.bin);
+        Finding::new(rule, message, target.too_new_hint(aim.os)).path("bootstrap")
+    });
     let mut built = Tree::new();
     let name = ArchivePath::new("bootstrap").map_err(|e| Error::failed(format!("`bootstrap` {e}")))?;
     built.insert(name, Entry::bytes(bytes, true));
     Ok(Resolution {
         application: Application::Nothing,
         built,
+        findings: misfit.into_iter().collect(),
         notes: vec![format!("binary `{}` of package `{}`, built for {}", binary.bin, binary.package, target.triple)],
         resolved_by: target.resolved_by().to_owned(),
         ..Resolution::default()

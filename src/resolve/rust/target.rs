@@ -7,6 +7,7 @@ use super::{cargo, flags, rustc};
 use crate::error::{Error, Result};
 use crate::lambda::{Architecture, OperatingSystem, Runtime};
 use crate::process::{Tool, find_program};
+use crate::resolve::compile::Zig;
 
 /// A target of the compiler, as it is here.
 #[derive(Debug)]
@@ -27,8 +28,37 @@ enum Linker {
     Default,
     /// A cross compiler by its name on `PATH`.
     Named(String),
-    /// `cargo zigbuild`, linking against this glibc.
-    Zig(&'static str),
+    /// `cargo zigbuild`, linking against the runtime's glibc.
+    Zig(ZigBuild),
+}
+
+/// `cargo zigbuild` as it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ZigBuild {
+    zig: Zig,
+    glibc: (u16, u16),
+}
+
+/// What decides about linkers on this machine.
+#[derive(Debug, Default)]
+struct Here {
+    /// The compiler's own target.
+    host: String,
+    /// The glibc that a linker of this machine links against, if it has that.
+    glibc: Option<(u16, u16)>,
+    /// zig, when `cargo-zigbuild` is here to call it.
+    zig: Option<Zig>,
+}
+
+impl Here {
+    fn look(host: String) -> Self {
+        let said = Tool::new("getconf").arg("GNU_LIBC_VERSION").run().map(|output| output.text()).unwrap_or_default();
+        let version = said.trim().strip_prefix("glibc ").and_then(|version| version.split_once('.'));
+        let glibc = version.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        let python = find_program("python3");
+        let find = || Zig::find(&python.as_deref().into_iter().collect::<Vec<_>>());
+        Self { host, glibc, zig: find_program("cargo-zigbuild").and_then(|_| find()) }
+    }
 }
 
 impl Target {
@@ -41,7 +71,8 @@ impl Target {
     ) -> Result<Self> {
         let triple = triple(architecture, config);
         let installed = Installed::read(workspace, &triple)?;
-        let linker = find_linker(&installed.host, &triple, config, runtime.os);
+        let here = Here::look(installed.host.clone());
+        let linker = find_linker(&here, &triple, config, runtime.os);
         let has_std = installed.libdir.is_dir() || !config.all(&["unstable", "build-std"]).is_empty();
         if let Some(error) = missing(architecture, &triple, has_std, linker.as_ref()) {
             return Err(error);
@@ -56,8 +87,8 @@ impl Target {
 
     /// The command that builds.
     pub(super) fn cargo(&self) -> Tool {
-        match self.linker {
-            Linker::Zig(_) => cargo().arg("zigbuild"),
+        match &self.linker {
+            Linker::Zig(build) => cargo().arg("zigbuild").env("CARGO_ZIGBUILD_ZIG_PATH", &build.zig.program),
             Linker::Default | Linker::Named(_) => cargo().arg("build"),
         }
     }
@@ -72,10 +103,27 @@ impl Target {
 
     /// The value of `--target`.
     pub(super) fn argument(&self) -> String {
-        match self.linker {
-            Linker::Zig(glibc) if self.triple.ends_with("-gnu") => format!("{}.{glibc}", self.triple),
+        match &self.linker {
+            Linker::Zig(ZigBuild { glibc: (major, minor), .. }) if self.triple.ends_with("-gnu") => {
+                format!("{}.{major}.{minor}", self.triple)
+            }
             _ => self.triple.clone(),
         }
+    }
+
+    /// What to do about an executable that needs a newer glibc than the runtime has.
+    pub(super) fn too_new_hint(&self, os: OperatingSystem) -> String {
+        let zig = match self.linker {
+            Linker::Zig(_) => String::new(),
+            Linker::Default | Linker::Named(_) => {
+                "install `cargo-zigbuild` and zig (`pip install cargo-zigbuild ziglang`), which link it for the runtime's glibc; or ".to_owned()
+            }
+        };
+        let machine = machine_of(&self.triple);
+        format!(
+            "{zig}link it statically, with `build.target = \"{machine}-unknown-linux-musl\"` in `.cargo/config.toml`; or build on {}",
+            os.name()
+        )
     }
 
     /// The arguments that name the linker.
@@ -134,25 +182,22 @@ fn cross_compiler(triple: &str) -> String {
     format!("{}-linux-gnu-gcc", machine_of(triple))
 }
 
-fn find_linker(host: &str, triple: &str, config: &CargoConfig, os: OperatingSystem) -> Option<Linker> {
-    let native = host.contains("-linux-") && machine_of(host) == machine_of(triple);
-    if native || config.has_target(triple, "linker") || flags::name_a_linker(config, triple) {
+/// The linker that the user has configured; else the one of this machine, when it links for the target and its glibc is not
+/// newer than the runtime's; else zig, a cross compiler, or what there is.
+fn find_linker(here: &Here, triple: &str, config: &CargoConfig, os: OperatingSystem) -> Option<Linker> {
+    if config.has_target(triple, "linker") || flags::name_a_linker(config, triple) {
         return Some(Linker::Default);
     }
+    let is_native = here.host.contains("-linux-") && machine_of(&here.host) == machine_of(triple);
+    let is_old_enough = !triple.ends_with("-gnu") || here.glibc.is_none_or(|glibc| glibc <= os.glibc());
+    if is_native && is_old_enough {
+        return Some(Linker::Default);
+    }
+    if let Some(zig) = &here.zig {
+        return Some(Linker::Zig(ZigBuild { zig: zig.clone(), glibc: os.glibc() }));
+    }
     let compiler = cross_compiler(triple);
-    if find_program(&compiler).is_some() {
-        return Some(Linker::Named(compiler));
-    }
-    find_program("cargo-zigbuild").map(|_| Linker::Zig(glibc(os)))
-}
-
-/// The glibc to link against, which must not be newer than the runtime's.
-fn glibc(os: OperatingSystem) -> &'static str {
-    match os {
-        OperatingSystem::AmazonLinux2023 => "2.34",
-        OperatingSystem::AmazonLinux2 => "2.26",
-        OperatingSystem::AmazonLinux1 => "2.17",
-    }
+    if is_native { Some(Linker::Default) } else { find_program(&compiler).map(|_| Linker::Named(compiler)) }
 }
 
 /// One error for all that is missing.
@@ -216,16 +261,38 @@ mod tests {
         assert!(missing(Architecture::Arm64, ARM, true, Some(&Linker::Default)).is_none());
     }
 
+    const X86: &str = "x86_64-unknown-linux-gnu";
+
+    fn zig() -> Zig {
+        Zig { program: "/zig".into(), version: "1".to_owned() }
+    }
+
+    fn here(glibc: (u16, u16), zig: Option<Zig>) -> Here {
+        Here { host: X86.to_owned(), glibc: Some(glibc), zig }
+    }
+
     #[test]
     fn a_linker_that_is_configured_is_left_alone() {
         let os = OperatingSystem::AmazonLinux2023;
-        let x86 = "x86_64-unknown-linux-gnu";
-        assert_eq!(find_linker(x86, x86, &config(&[]), os), Some(Linker::Default));
-        assert_eq!(find_linker(x86, "x86_64-unknown-linux-musl", &config(&[]), os), Some(Linker::Default));
+        let here = here((2, 36), Some(zig()));
+        assert_eq!(find_linker(&here, "x86_64-unknown-linux-musl", &config(&[]), os), Some(Linker::Default));
         let linker = config(&[("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "my-ld")]);
-        assert_eq!(find_linker(x86, ARM, &linker, os), Some(Linker::Default));
+        assert_eq!(find_linker(&here, ARM, &linker, os), Some(Linker::Default));
         let flags = config(&[("RUSTFLAGS", "-Clinker=my-ld")]);
-        assert_eq!(find_linker(x86, ARM, &flags, os), Some(Linker::Default));
+        assert_eq!(find_linker(&here, X86, &flags, os), Some(Linker::Default));
+    }
+
+    #[test]
+    fn zig_links_for_other_processors_and_where_glibc_is_too_new() {
+        let (al2, al2023) = (OperatingSystem::AmazonLinux2, OperatingSystem::AmazonLinux2023);
+        let config = config(&[]);
+        let with_zig = |os: OperatingSystem| Some(Linker::Zig(ZigBuild { zig: zig(), glibc: os.glibc() }));
+        assert_eq!(find_linker(&here((2, 34), Some(zig())), X86, &config, al2023), Some(Linker::Default));
+        assert_eq!(find_linker(&here((2, 34), Some(zig())), X86, &config, al2), with_zig(al2));
+        assert_eq!(find_linker(&here((2, 36), Some(zig())), X86, &config, al2023), with_zig(al2023));
+        assert_eq!(find_linker(&here((2, 34), Some(zig())), ARM, &config, al2023), with_zig(al2023));
+        // Without it the executable is built, and looked at afterwards.
+        assert_eq!(find_linker(&here((2, 36), None), X86, &config, al2), Some(Linker::Default));
     }
 
     #[test]
@@ -245,7 +312,7 @@ mod tests {
             named.linker_config(),
             ["--config", "target.aarch64-unknown-linux-gnu.linker=\"aarch64-linux-gnu-gcc\""]
         );
-        let zig = with(Linker::Zig(glibc(OperatingSystem::AmazonLinux2)));
+        let zig = with(Linker::Zig(ZigBuild { zig: zig(), glibc: OperatingSystem::AmazonLinux2.glibc() }));
         assert_eq!((zig.argument().as_str(), zig.resolved_by()), ("aarch64-unknown-linux-gnu.2.26", "cargo zigbuild"));
     }
 }

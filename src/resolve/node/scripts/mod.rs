@@ -11,32 +11,38 @@
 //! compilers on PATH, and the target; what its scripts download is taken for the same for as long as an answer is kept.
 //! Packages that it can require come first, with what their own scripts have left.
 //!
-//! Scripts compile for the machine that they run on. Machine code that they leave for another one than the function's is a
-//! finding, whether it has just been made or was kept ([`machine`]).
+//! Packages with a `binding.gyp` are compiled with zig for the function, when it is here ([`compile`]); other compilers make
+//! code for the machine that they run on. Machine code that scripts leave for another one than the function's is a finding,
+//! whether it has just been made or was kept ([`machine`]).
 //!
 //! What it does not solve: files that a script writes into other folders than its package's are not packed; that is told.
 
 mod collect;
+mod compile;
 mod machine;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::graph::Graph;
 use super::layout::{self, Layout};
 use super::lock::{Lock, slot_name};
 use super::manifest::Published;
+use super::npmrc::{Config, Environment};
 use super::platform::Target;
 use super::source::Source;
-use super::tools::Tools;
+use super::tools::{LocalNode, Tools};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
 use crate::fresh::{self, Files, Key};
 use crate::lambda::Family;
+use crate::resolve::compile::Aim;
 use crate::resolve::{Context, Request, environment};
 use crate::store::{Archive, Digest, Form};
 use crate::tree::{ArchivePath, Entry, Source as Bytes, Tree};
+use compile::Compiled;
 use run::Job;
 
 /// Files of packages by the paths where these lie.
@@ -141,6 +147,17 @@ impl Scripts<'_> {
         Ok(facts)
     }
 
+    /// The Node.js that is here, with the headers that npm is configured to take, if it is.
+    fn node(&self) -> Result<LocalNode> {
+        let configured = Config::read(&self.lock.folder, &Environment::of_process())?.get("nodedir").map(PathBuf::from);
+        let node = self.tools.node()?.clone();
+        Ok(LocalNode { headers: configured.or(node.headers), ..node })
+    }
+
+    fn aim(&self) -> Aim {
+        Aim { architecture: self.target.architecture, os: self.request.runtime.os }
+    }
+
     fn major(&self) -> u8 {
         match self.request.runtime.family {
             Family::Node { major } => major,
@@ -173,11 +190,15 @@ impl<'s> Work<'s, '_> {
             }
         }
         let location = &scripts.layout[path];
-        let built = self.built(path, &closure)?;
         let published = self.trees.get(path).cloned().unwrap_or_default();
+        let compiled = Compiled::of(&published, path, scripts.aim());
+        let built = self.built(path, &closure, compiled.as_ref())?;
         let tree = tree_of(&built.archive, path)?;
-        self.outcome.findings.extend(self.foreign(path, &published, &tree)?);
+        self.outcome.findings.extend(self.foreign(path, &published, &tree, compiled.as_ref())?);
         self.outcome.notes.extend(self.note(location, &built.elsewhere));
+        if let Some(compiled) = compiled.filter(|_| changed(&published, &tree).iter().any(|at| at.ends_with(".node"))) {
+            self.outcome.notes.push(compiled.note(&scripts.lock.label(location), &scripts.node()?));
+        }
         for (copy, _) in scripts.layout.iter().filter(|(_, at)| *at == location) {
             self.trees.insert(copy.clone(), tree_of(&built.archive, copy)?);
         }
@@ -186,14 +207,14 @@ impl<'s> Work<'s, '_> {
     }
 
     /// What scripts have left today of the same package, else what they leave now.
-    fn built(&self, path: &str, closure: &BTreeSet<&str>) -> Result<Built> {
+    fn built(&self, path: &str, closure: &BTreeSet<&str>, compiled: Option<&Compiled>) -> Result<Built> {
         let scripts = self.scripts;
         let store = scripts.context.store;
         let parts: Vec<(&str, &Tree)> =
             closure.iter().filter_map(|path| Some((*path, self.trees.get(*path)?))).collect();
         let mut key = Key::new();
         key.add("install scripts").add(path);
-        for fact in scripts.facts()? {
+        for fact in scripts.facts()?.into_iter().chain(compiled.into_iter().flat_map(Compiled::facts)) {
             key.add(fact);
         }
         for (path, tree) in &parts {
@@ -210,14 +231,14 @@ impl<'s> Work<'s, '_> {
         if let Some(built) = kept {
             return Ok(built);
         }
-        let (built, digest) = self.build(path, &parts)?;
+        let (built, digest) = self.build(path, &parts, compiled)?;
         let lines = [&[digest.to_string()], built.elsewhere.as_slice()].concat().join("\n");
         // What cannot be kept is built again.
         let _ = store.keep_answer(&key, &lines);
         Ok(built)
     }
 
-    fn build(&self, path: &str, parts: &[(&str, &Tree)]) -> Result<(Built, Digest)> {
+    fn build(&self, path: &str, parts: &[(&str, &Tree)], compiled: Option<&Compiled>) -> Result<(Built, Digest)> {
         let scripts = self.scripts;
         let label = scripts.lock.label(&scripts.layout[path]);
         if scripts.context.offline {
@@ -225,14 +246,16 @@ impl<'s> Work<'s, '_> {
                 .hint("run the same command once without `--offline`; what they leave is kept for some hours"));
         }
         let npmrc = Some(scripts.lock.folder.join(".npmrc")).filter(|npmrc| npmrc.is_file());
+        let node = scripts.node()?;
         let job = Job {
             label: &label,
             path,
             parts,
             target: scripts.target,
             major: scripts.major(),
-            node: scripts.tools.node()?,
+            node: &node,
             npmrc: npmrc.as_deref(),
+            compiled,
         };
         let done = run::run(&job, scripts.context)?;
         let (archive, digest) = scripts.context.store.adopt_made(&done.zip, &label)?;
@@ -243,22 +266,29 @@ impl<'s> Work<'s, '_> {
         Ok((Built { archive, elsewhere }, digest))
     }
 
-    /// Machine code of another machine than the function's.
-    fn foreign(&self, path: &str, published: &Tree, tree: &Tree) -> Result<Vec<Finding>> {
+    /// Machine code of another machine than the function's, and what was compiled here and needs a newer system.
+    fn foreign(&self, path: &str, published: &Tree, tree: &Tree, compiled: Option<&Compiled>) -> Result<Vec<Finding>> {
         let architecture = self.scripts.target.architecture;
         let label = self.scripts.lock.label(&self.scripts.layout[path]);
         let mut findings = Vec::new();
         for at in changed(published, tree) {
             let Some(entry) = tree.get(at) else { continue };
-            let Some(found) = machine::foreign(&entry.read()?, at.ends_with(".node"), architecture) else { continue };
-            let finding = Finding::new(
-                Rule::WrongArchitecture,
-                format!(
-                    "the install scripts of {label} left a file for {found}, but the function runs on {}",
-                    architecture.as_str()
-                ),
-                "pack on a machine of that architecture, or choose a version of the package that brings prebuilt files for it",
-            );
+            let bytes = entry.read()?;
+            let Some((rule, message)) = machine::foreign(&bytes, at.ends_with(".node"), architecture)
+                .map(|found| {
+                    let message = format!(
+                        "the install scripts of {label} left a file for {found}, but the function runs on {architecture}"
+                    );
+                    (Rule::WrongArchitecture, message)
+                })
+                .or_else(|| compiled.and_then(|compiled| compiled.misfit(&label, &bytes)))
+            else {
+                continue;
+            };
+            let hint = || {
+                "pack on a machine of that architecture, or choose a version of the package that brings prebuilt files for it".to_owned()
+            };
+            let finding = Finding::new(rule, message, compiled.map_or_else(hint, Compiled::hint));
             findings.push(finding.path(at).function(&self.scripts.request.function.name));
         }
         Ok(findings)

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::collect::{Folder, Surroundings};
+use super::compile::Compiled;
 use super::machine;
 use crate::error::{Error, Result};
 use crate::fsio;
@@ -33,6 +34,8 @@ pub(super) struct Job<'a> {
     pub(super) node: &'a LocalNode,
     /// The project's own configuration of npm.
     pub(super) npmrc: Option<&'a Path>,
+    /// What is compiled of it, and with what.
+    pub(super) compiled: Option<&'a Compiled>,
 }
 
 /// What scripts have left.
@@ -68,7 +71,11 @@ pub(super) fn run(job: &Job<'_>, context: &Context<'_>) -> Result<Done> {
         })?;
     }
     let before = Surroundings::look(&home, &package);
-    let said = call(job, &home).run().map_err(|failure| failed(job.label, failure))?.stderr;
+    let mut tool = call(job, &home);
+    if let Some(compiled) = job.compiled {
+        tool = compiled.applied(tool, job.node, &home.with_file_name("bin"), &home)?;
+    }
+    let said = tool.run().map_err(|failure| failed(job.label, failure))?.stderr;
     if Events::read(&said).begun.is_empty() {
         return Err(Error::failed(format!("npm ran none of the install scripts of {}", job.label))
             .hint("take it from `allow-scripts`, or look at what `npm rebuild --loglevel=info` says of it"));
@@ -165,7 +172,11 @@ fn failed(label: &str, failure: Failure) -> Error {
 pub(super) fn check_modules(job: &Job<'_>, tree: &Tree, changed: &[&str]) -> Result<()> {
     for path in changed.iter().filter(|path| path.ends_with(".node")) {
         let Some(entry) = tree.get(path) else { continue };
-        if machine::is_for_another_node(&entry.read()?, job.major, &job.node.abi) {
+        let module = entry.read()?;
+        if let Some(compiled) = job.compiled {
+            compiled.check_module(job.label, path, &module)?;
+        }
+        if machine::is_for_another_node(&module, job.major, &job.node.abi) {
             return Err(Error::failed(format!(
                 "the install scripts of {} made `{path}` for another Node.js than {}: {} runs here",
                 job.label, job.major, job.node.version
