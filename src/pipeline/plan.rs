@@ -354,7 +354,7 @@ fn finish(
         opt_bytes: mount.bytes,
         opt_is_known: mount.is_known,
     };
-    let found = parts.native.explain(check::check(&subject), parts.runtime);
+    let found = parts.native.explain(check::check(&subject), "", parts.runtime);
     let mut found = native::unsaid(found, &attached);
     found.extend(placement.stays.map(check::packages_stay));
     let found =
