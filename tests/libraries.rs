@@ -45,16 +45,14 @@ fn native(project: &Project, symbol: &str, needed: &Path) {
 
 /// A Python function `f` in `fn` with these settings, for an interpreter of this machine.
 fn python(settings: &str) -> (Project, PathBuf) {
-    let (minor, python) = pythons()
-        .into_iter()
-        .rfind(|(minor, _)| (12..=14).contains(minor))
-        .expect("python3.12: apt-get install python3");
+    // The module is loaded by `ctypes`, so that any interpreter stands in for the runtime's.
+    let (_, python) = pythons().pop().expect("python3: apt-get install python3");
     let project = Project::empty();
     project.write("fn/app.py", HANDLER);
     project.write(
         "lambda-pack.toml",
         &format!(
-            "[functions.f]\npath = 'fn'\nruntime = 'python3.{minor}'\nhandler = 'app.handler'\narchitecture = '{}'\n{settings}",
+            "[functions.f]\npath = 'fn'\nruntime = 'python3.13'\nhandler = 'app.handler'\narchitecture = '{}'\n{settings}",
             host_architecture()
         ),
     );
@@ -132,9 +130,14 @@ fn call(task: &Unpacked, opt: Option<&Unpacked>, python: &Path) -> (bool, String
     let script = "import sys; sys.path.insert(0, '/var/task'); import app; print(app.handler(None, None))";
     let real = python.canonicalize().unwrap();
     let home = real.ancestors().nth(2).unwrap().to_owned();
-    // Debian's lie side by side with everything else: of these, only what is Python's.
+    // A distribution's lies side by side with everything else: of that, only what the interpreter itself is made of.
     let seen: Vec<PathBuf> = match home == Path::new("/usr") {
-        true => vec![real.clone(), home.join("lib").join(real.file_name().unwrap())],
+        true => {
+            let stdlib = home.join("lib").join(real.file_name().unwrap());
+            let linked = tool("ldd", &[real.as_os_str()], "apt-get install libc-bin");
+            let paths = linked.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
+            paths.chain([real.clone(), stdlib]).collect()
+        }
         false => vec![home],
     };
     let seen: Vec<&Path> = seen.iter().map(PathBuf::as_path).collect();

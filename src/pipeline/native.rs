@@ -17,6 +17,9 @@ use crate::project::LayerSpec;
 use crate::resolve::native::{self, Brought, Wanted};
 use crate::tree::{Assembly, Tree};
 
+/// What paths of layers begin with.
+const OPT: &str = "/opt/";
+
 /// Meets the wants of functions. `own` are the project's layers.
 pub(super) fn of_functions<'p, 'a: 'p>(
     parts: impl ParallelIterator<Item = &'p mut Parts<'a>>,
@@ -96,10 +99,10 @@ pub(super) fn judge_layer(
 ) -> Vec<Finding> {
     let mounts = [Mount::layers(tree)];
     let judged = check::check_native(&Native { runtime, architecture, mounts: &mounts, handler: None, packages: &[] });
-    let of_native = judged.into_iter().filter(|finding| finding.path.as_deref().is_some_and(|path| brought.has(path)));
-    let mut findings = brought.explain(of_native.collect(), runtime);
+    let of_native = judged.into_iter().filter(|finding| brought.is_about(finding, OPT));
+    let mut findings = brought.explain(of_native.collect(), OPT, runtime);
     for finding in &mut findings {
-        finding.path = finding.path.take().map(|path| path.trim_start_matches("/opt/").to_owned());
+        finding.path = finding.path.take().map(|path| path.trim_start_matches(OPT).to_owned());
     }
     findings.extend(brought.findings.iter().cloned());
     findings
@@ -108,7 +111,7 @@ pub(super) fn judge_layer(
 /// Findings of a function without those that its layers have said.
 pub(super) fn unsaid(findings: Vec<Finding>, layers: &[&PlannedLayer]) -> Vec<Finding> {
     let is_said = |finding: &Finding| {
-        let path = finding.path.as_deref().and_then(|path| path.strip_prefix("/opt/"));
+        let path = finding.path.as_deref().and_then(|path| path.strip_prefix(OPT));
         let mut said = layers.iter().flat_map(|layer| &layer.findings);
         path.is_some() && said.any(|said| said.rule == finding.rule && said.path.as_deref() == path)
     };

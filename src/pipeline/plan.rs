@@ -217,7 +217,7 @@ fn finish(
         opt_bytes: mount.bytes,
         opt_is_known: mount.is_known,
     };
-    let found = parts.native.explain(check::check(&subject), parts.runtime);
+    let found = parts.native.explain(check::check(&subject), "", parts.runtime);
     let mut found = native::unsaid(found, &attached);
     // Who has built a file knows more of it.
     let own = &parts.resolution.findings;

@@ -17,15 +17,18 @@ const NAMED: usize = 2;
 pub(super) fn settle(spec: &FunctionSpec, runtime: &'static Runtime, own: &Tree, resolution: &mut Resolution) {
     let Some(spare) = sdk::spare(&resolution.packages, own, runtime, spec.architecture) else { return };
     let size: u64 = spare.packages.iter().map(|at| resolution.packages[*at].tree.bytes()).sum();
-    let told = told(&resolution.packages, &spare.packages);
+    let told = self::told(&resolution.packages, &spare.packages);
     match spec.aws_sdk {
         AwsSdk::Runtime => {
-            resolution.notes.push(format!(
-                "left to {}, which has {}: {told}, {}",
-                runtime.id,
-                spare.sdk.name,
-                bytes(size)
-            ));
+            let has = spare.sdk.name;
+            resolution.notes.push(format!("left to {}, which has {has}: {told}, {}", runtime.id, bytes(size)));
+            if !spare.asked_by.is_empty() {
+                let who = self::told(&resolution.packages, &spare.asked_by);
+                resolution.notes.push(format!(
+                    "the version of {} decides for {who}: check that it is one that they ask for",
+                    runtime.id
+                ));
+            }
             let mut at = 0..;
             resolution.packages.retain(|_| at.next().is_none_or(|at| !spare.packages.contains(&at)));
         }

@@ -23,6 +23,8 @@ pub struct Spare {
     pub sdk: &'static Sdk,
     /// Packages, by their indices.
     pub packages: BTreeSet<usize>,
+    /// Packages that stay and ask for the SDK: they get the runtime's version, whatever they want.
+    pub asked_by: BTreeSet<usize>,
 }
 
 /// The packages that the runtime's SDK makes needless, beside a function's `own` files. Nothing when there are none.
@@ -46,7 +48,12 @@ pub fn spare(packages: &[Package], own: &Tree, runtime: &'static Runtime, archit
     let is_sdk = |at: usize| roots.contains(&at);
     let is_kept = |at: &usize| !is_sdk(*at) && (!closure.contains(at) || own.names(&packages[*at]));
     let kept = reach((0..packages.len()).filter(is_kept), &needs, is_sdk);
-    Some(Spare { sdk, packages: closure.difference(&kept).copied().collect() })
+    let asks = |at: &&usize| needs[**at].iter().any(|needed| is_sdk(*needed));
+    Some(Spare {
+        sdk,
+        packages: closure.difference(&kept).copied().collect(),
+        asked_by: kept.iter().filter(asks).copied().collect(),
+    })
 }
 
 /// What is reached from these, themselves among it, without passing `stops`.
@@ -171,6 +178,15 @@ mod tests {
         assert!(
             left_out("nodejs22.x", &boto(), &own).is_empty() && left_out("provided.al2023", &boto(), &[]).is_empty()
         );
+    }
+
+    #[test]
+    fn who_gets_another_version_than_it_asks_for_is_known() {
+        let mut packages = boto();
+        packages.push(wheel("aiobotocore", "aiobotocore/__init__.py", "Requires-Dist: botocore<1.35.9,>=1.35.8\n"));
+        let runtime = lambda::find("python3.13").unwrap();
+        let spare = spare(&packages, &Tree::new(), runtime, Architecture::X86_64).unwrap();
+        assert_eq!(spare.asked_by.iter().map(|at| packages[*at].name.as_str()).collect::<Vec<_>>(), ["aiobotocore"]);
     }
 
     #[test]

@@ -98,11 +98,6 @@ pub fn facts(choice: &NativeChoice, architecture: Architecture) -> Vec<String> {
 }
 
 impl Brought {
-    /// Whether a place in the package is of a file that was brought; paths of layers begin with `/opt/`.
-    pub fn has(&self, path: &str) -> bool {
-        self.origins.contains_key(path.strip_prefix("/opt/").unwrap_or(path))
-    }
-
     /// Unpacked bytes.
     pub fn bytes(&self) -> u64 {
         self.packages.iter().map(|package| package.tree.bytes()).sum()
@@ -115,18 +110,26 @@ impl Brought {
     }
 
     /// Adds to what the rules say of files that were brought where they came from, and what to do then; drops what is said
-    /// here already.
-    pub fn explain(&self, findings: Vec<Finding>, runtime: &Runtime) -> Vec<Finding> {
+    /// here already. Paths of a layer begin with `/opt/`, as `at` says.
+    pub fn explain(&self, findings: Vec<Finding>, at: &str, runtime: &Runtime) -> Vec<Finding> {
         let is_said = |finding: &Finding| {
             finding.rule == Rule::MissingSharedLibrary
                 && finding.message.split(": ").next().is_some_and(|name| self.unfound.contains(name))
         };
-        findings.into_iter().filter(|finding| !is_said(finding)).map(|f| self.explained(f, runtime)).collect()
+        findings.into_iter().filter(|finding| !is_said(finding)).map(|f| self.explained(f, at, runtime)).collect()
     }
 
-    fn explained(&self, mut finding: Finding, runtime: &Runtime) -> Finding {
-        let path = finding.path.as_deref().map(|path| path.strip_prefix("/opt/").unwrap_or(path));
-        let Some(origin) = path.and_then(|path| self.origins.get(path)) else { return finding };
+    /// Whether a finding is about a file that was brought.
+    pub fn is_about(&self, finding: &Finding, at: &str) -> bool {
+        self.origin(finding, at).is_some()
+    }
+
+    fn origin(&self, finding: &Finding, at: &str) -> Option<&Origin> {
+        self.origins.get(finding.path.as_deref()?.strip_prefix(at)?)
+    }
+
+    fn explained(&self, mut finding: Finding, at: &str, runtime: &Runtime) -> Finding {
+        let Some(origin) = self.origin(&finding, at) else { return finding };
         if !is_of_the_build(finding.rule) {
             return finding;
         }
