@@ -338,6 +338,31 @@ fn hostile_templates_are_refused() {
             "`BuildMethod: makefile` of function `F` is not built by this version",
         ),
         ("Resources: 5\n".to_owned(), "this is no template: it has no `Resources`"),
+        (format!("Resources:\n  ../../../escaped:\n{function}"), "`../../../escaped` is no logical id"),
+        (
+            format!(
+                "Parameters: {{Arch: {{Type: String}}}}\nResources:\n  F:\n{}",
+                function.replace("CodeUri: api", "CodeUri: api, Architectures: [!Ref Arch]")
+            ),
+            "the `Architectures` of function `F` cannot be told: parameter `Arch` has no default",
+        ),
+        (
+            format!(
+                "Globals: {{Function: {{CodeUri: api}}}}\nResources:\n  Fn::ForEach::L:\n    - N\n    - {}\n    - F${{N}}:\n        Type: AWS::Serverless::Function\n",
+                (0..3000).map(|n| n.to_string()).collect::<Vec<_>>().join(",")
+            ),
+            "loops turn more than",
+        ),
+        (
+            (1..60).fold("A0: &a0 {x: 1}\n".to_owned(), |text, n| {
+                format!("{text}A{n}: &a{n} {{<<: [*a{m}, *a{m}]}}\n", m = n - 1)
+            }) + "Resources: {F: {Properties: *a59, Type: AWS::Serverless::Function}}\n",
+            "function `F` has no `CodeUri`",
+        ),
+        (
+            (1..9000).fold("A0: &a0 [1]\n".to_owned(), |text, n| format!("{text}A{n}: &a{n} [*a{m}]\n", m = n - 1)),
+            "it is nested more than",
+        ),
     ] {
         project.write("template.yaml", &text);
         let run = project.run(&["build", "--template", "template.yaml"]);

@@ -6,17 +6,17 @@ use crate::error::{Error, Result};
 
 /// `my-api` as `MY_API`.
 pub(super) fn upper(name: &str) -> String {
-    name.to_uppercase().replace('-', "_")
+    name.to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
 /// `my-Api` as `my_api`.
 pub(super) fn lower(name: &str) -> String {
-    name.to_lowercase().replace('-', "_")
+    name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
 /// `my-api` as `MyApi`: parameters of CloudFormation have letters and digits only.
 pub(super) fn camel(name: &str) -> String {
-    name.split(['-', '_'])
+    name.split(|c: char| !c.is_ascii_alphanumeric())
         .map(|word| {
             let mut letters = word.chars();
             letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
@@ -52,6 +52,7 @@ mod tests {
             ("api", ["API", "api", "Api"]),
             ("my-api_2", ["MY_API_2", "my_api_2", "MyApi2"]),
             ("myApi", ["MYAPI", "myapi", "MyApi"]),
+            ("Outer/Api", ["OUTER_API", "outer_api", "OuterApi"]),
         ] {
             assert_eq!([upper(name), lower(name), camel(name)], forms);
         }

@@ -73,7 +73,7 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures>
         records.push((function.spec.name.clone(), record.and_then(|(_, kept)| kept)));
     }
     plan.timings.total = start.elapsed();
-    if project.neighbours.is_empty() {
+    if project.is_whole {
         remove_replaced(&earlier, &kept_layers, out_dir);
     }
     let manifest = Manifest::new(&plan, &artifacts, &layer_artifacts);

@@ -15,7 +15,7 @@ use crate::lambda::{self, Architecture};
 use crate::project::Project;
 use crate::resolve::Package;
 use crate::split::{self, Consumer, Policy, layout, shape};
-use crate::tree::{Assembly, Tree};
+use crate::tree::{ArchivePath, Assembly, Tree};
 
 /// Digits of a digest that a layer's name carries.
 const DIGITS: usize = 16;
@@ -79,7 +79,8 @@ pub(super) fn decide(
     earlier: &Earlier,
 ) -> Result<Layers> {
     let mut layers = Layers { planned: own, of: Vec::new() };
-    let shapes: Vec<Option<shape::Shape>> = functions.par_iter().map(|parts| shape_of(parts)).collect();
+    let shapes: Vec<Option<shape::Shape>> =
+        functions.par_iter().map(|parts| shape_of(parts, &layers.beside(parts))).collect();
     let mut consumers = Vec::new();
     let mut ids = Vec::new();
     for (parts, shape) in functions.iter().zip(&shapes) {
@@ -134,9 +135,13 @@ pub(super) fn decide(
 }
 
 /// How a function's packages may be moved, when its policy moves any.
-fn shape_of(parts: &Parts<'_>) -> Option<shape::Shape> {
+fn shape_of(parts: &Parts<'_>, beside: &Tree) -> Option<shape::Shape> {
     let moves = parts.spec.layers.policy != Policy::None && split::shape::scope(parts.runtime.family).is_some();
-    moves.then(|| shape::Shape::of(parts.runtime.family, &parts.resolution.packages, &parts.walked.tree))
+    let mut shape = moves.then(|| shape::Shape::of(parts.runtime.family, &parts.resolution.packages, beside))?;
+    if shape::stays_for(parts.runtime.family, &parts.walked.tree) {
+        shape = shape::Shape { stays: Some(shape::ESM), ..shape::Shape::default() };
+    }
+    Some(shape)
 }
 
 /// The packages of a group, each from the first function that has it there.
@@ -253,6 +258,24 @@ impl Layers {
     fn attached(&self, parts: &Parts<'_>) -> Vec<usize> {
         let find = |name: &String| self.planned.iter().position(|layer| layer.name == *name);
         parts.spec.layers.attached.iter().filter_map(find).collect()
+    }
+
+    /// A function's own files, with those of the layers that its config names: where these meet a package, it stays in the
+    /// zip, in which it comes first, instead of being mixed with them.
+    fn beside(&self, parts: &Parts<'_>) -> Tree {
+        let mut out = parts.walked.tree.clone();
+        let Some(scope) = split::shape::scope(parts.runtime.family) else { return out };
+        let folder = format!("{}/", layout::prefix(scope));
+        for (path, entry) in self.attached(parts).iter().flat_map(|at| self.planned[*at].tree.iter()) {
+            let below = path.as_str().strip_prefix(&folder).map(|below| match below.split_once("/site-packages/") {
+                Some((_, below)) => below,
+                None => below,
+            });
+            if let Some(below) = below.and_then(|below| ArchivePath::new(below).ok()) {
+                out.insert(below, entry.clone());
+            }
+        }
+        out
     }
 
     fn name_users(&mut self, functions: &[&Parts<'_>]) {

@@ -98,6 +98,9 @@ pub struct ManifestLayer {
     /// Whether the config names it; else packages were split into it.
     #[serde(skip)]
     pub is_own: bool,
+    /// Whether it exists already.
+    #[serde(skip)]
+    pub exists: bool,
 }
 
 /// Where a zip is in S3.
@@ -243,8 +246,10 @@ fn describe_layer(layer: &PlannedLayer, artifact: Option<Artifact>) -> ManifestL
         functions: layer.users.clone(),
         packages: packages(&layer.packages, &layer.name),
         s3: None,
-        arn: layer.arn.clone(),
+        // Of one in a template, only its name may be known.
+        arn: layer.arn.clone().filter(|arn| arn.starts_with("arn:")),
         is_own: layer.is_own,
+        exists: layer.arn.is_some(),
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn write(project: &Project, manifest: &Manifest, places: &Places, out
 
 fn is_refused(manifest: &Manifest) -> bool {
     manifest.functions.iter().any(|function| function.artifact.is_none())
-        || manifest.layers.iter().any(|layer| layer.artifact.is_none() && layer.arn.is_none())
+        || manifest.layers.iter().any(|layer| layer.artifact.is_none() && !layer.exists)
 }
 
 /// Nested stacks, the innermost first, each with its name and template.

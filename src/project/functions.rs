@@ -64,6 +64,7 @@ impl<'a> Loader<'a> {
             template: described.template,
             sam: described.sam,
             findings: described.findings,
+            is_whole: names.len() == described.candidates.len(),
             layers,
             neighbours,
             layer_threshold: described.layer_threshold.unwrap_or(split::THRESHOLD),

@@ -182,7 +182,9 @@ pub(super) fn choice(
     let mut said: Option<&Located<String>> = None;
     for word in written {
         let text = word.value.as_str();
-        if let Some(policy) = Policy::parse(text) {
+        // A template may have a layer of such a name.
+        let is_layer = known.iter().any(|layer| layer.name.value == text);
+        if let Some(policy) = Policy::parse(text).filter(|_| !is_layer) {
             if let Some(other) = said.replace(word) {
                 return Err(word.error(format!("`layers` cannot be both `{}` and `{text}`", other.value)));
             }
@@ -192,7 +194,7 @@ pub(super) fn choice(
                 existing.push(existing_layer(text, text, None));
             }
             out.attached.push(text.to_owned());
-        } else if known.iter().any(|layer| layer.name.value == text) {
+        } else if is_layer {
             out.attached.push(text.to_owned());
         } else {
             let names: Vec<&str> = known.iter().map(|layer| layer.name.value.as_str()).chain(Policy::NAMES).collect();

@@ -35,6 +35,8 @@ pub struct Project {
     pub store: Option<Place>,
     /// Layers of the project's own, in the order of their names.
     pub layers: Vec<LayerSpec>,
+    /// Whether every function of the project was selected.
+    pub is_whole: bool,
     /// Functions that were not selected, but decide with the others what is shared in layers.
     pub neighbours: Vec<FunctionSpec>,
     /// A smaller group of packages is not worth a layer, in bytes unpacked.

@@ -124,8 +124,11 @@ fn is_template(file: &Path) -> bool {
     file.is_file()
         && template::yaml::Document::read(file).is_ok_and(|document| {
             let resources = document.root.get("Resources");
-            resources
-                .is_some_and(|resources| resources.entries().iter().any(|(_, resource)| resource.get("Type").is_some()))
+            resources.is_some_and(|resources| {
+                resources.entries().iter().any(|(key, resource)| {
+                    resource.get("Type").is_some() || key.text().is_some_and(|key| key.starts_with("Fn::ForEach"))
+                })
+            })
         })
 }
 

@@ -17,6 +17,10 @@ impl Bits {
         if let Some(word) = self.0.get_mut(number / 64) {
             *word &= !(1 << (number % 64));
         }
+        // Equal sets have equal words.
+        while self.0.last() == Some(&0) {
+            self.0.pop();
+        }
     }
 
     pub(super) fn contains(&self, number: usize) -> bool {
@@ -71,5 +75,21 @@ impl FromIterator<usize> for Bits {
         let mut out = Self::default();
         numbers.into_iter().for_each(|number| out.insert(number));
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_equal_whatever_was_in_them() {
+        let mut set: Bits = [1, 70, 200].into_iter().collect();
+        set.remove(200);
+        set.remove(70);
+        assert_eq!(set, [1].into_iter().collect());
+        assert_eq!(set.iter().collect::<Vec<_>>(), [1]);
+        set.remove(1);
+        assert_eq!((set.is_empty(), set == Bits::default()), (true, true));
     }
 }

@@ -129,6 +129,17 @@ impl<'t> Modules<'t> {
     }
 }
 
+impl<'t> Modules<'t> {
+    /// What can be imported by one word, and whether it is a file.
+    fn tops(&self) -> impl Iterator<Item = (&'t str, bool)> {
+        let folders = self.folders.iter().filter(|folder| !folder.contains('/') && !folder.ends_with(".dist-info"));
+        let files = self.claims.iter().filter(|claim| !claim.contains('/'));
+        let stem = |file: &'t str| file.split('.').next().unwrap_or(file);
+        let files = files.filter(|file| file.contains('.')).map(move |file| (stem(file), true));
+        folders.map(|folder| (*folder, false)).chain(files)
+    }
+}
+
 fn python(packages: &[Package], own: &Tree) -> Shape {
     let modules: Vec<Modules<'_>> = packages.iter().map(|package| Modules::of(&package.tree)).collect();
     let mine = Modules::of(own);
@@ -156,11 +167,16 @@ fn python(packages: &[Package], own: &Tree) -> Shape {
             sets.join(first, index);
             stays[index] |= own.contains(claim);
         }
+        // Of `x.py` and `x/` in two places, the one that comes first hides the other.
+        stays[index] |= modules.tops().any(|(top, is_file)| mine.tops().any(|(own, is)| own == top && is != is_file));
     }
-    let own_claims = mine.claims.iter().map(|claim| (*claim).to_owned()).collect();
+    let tops = |modules: &Modules<'_>| modules.tops().map(|(top, _)| format!("~{top}")).collect::<BTreeSet<_>>();
+    let own_claims = mine.claims.iter().map(|claim| (*claim).to_owned()).chain(tops(&mine)).collect();
+    // What nobody asked for may not even come near: it could make a package of a namespace that the function has.
     let claims = |index: usize| {
         let name = format!("={}", packages[index].name.to_lowercase());
-        modules[index].claims.iter().map(|claim| (*claim).to_owned()).chain([name]).collect::<Vec<_>>()
+        let of = &modules[index];
+        of.claims.iter().map(|claim| (*claim).to_owned()).chain(tops(of)).chain([name]).collect::<Vec<_>>()
     };
     gather(packages.len(), &mut sets, &stays, own_claims, claims, |_| Vec::new())
 }
@@ -248,9 +264,6 @@ impl Shape {
 pub const ESM: &str = "its own code is made of ECMAScript modules, which do not find packages in layers";
 
 fn node(packages: &[Package], own: &Tree) -> Shape {
-    if is_made_of_modules(own) {
-        return Shape { stays: Some(ESM), ..Shape::default() };
-    }
     let read: Vec<Option<NodePackage<'_>>> = packages.iter().map(|package| needs::package(&package.tree)).collect();
     let by_folder: HashMap<&str, usize> =
         read.iter().enumerate().filter_map(|(index, package)| Some((package.as_ref()?.folder, index))).collect();
@@ -278,15 +291,41 @@ fn node(packages: &[Package], own: &Tree) -> Shape {
     gather(packages.len(), &mut sets, &stays, Vec::new(), claims, |index| requires[index].clone())
 }
 
-/// Whether a function's own code asks for packages as ECMAScript modules do.
+/// Whether no package of a function may be moved, since its own code would not find it.
+pub fn stays_for(family: Family, own: &Tree) -> bool {
+    matches!(family, Family::Node { .. }) && is_made_of_modules(own)
+}
+
+/// Larger files of a function are bundles, which bring what they need, or cannot be looked at.
+const MAX_SOURCE: u64 = 4 << 20;
+
+/// Whether a function's own code asks for packages as ECMAScript modules do: by its files' names, by a `package.json`, or by
+/// what it says, which may be a dynamic `import()`.
 pub fn is_made_of_modules(own: &Tree) -> bool {
-    let has = |ending: &str| own.iter().any(|(path, _)| path.as_str().ends_with(ending));
-    if has(".mjs") || has(".mts") {
-        return true;
-    }
-    let declared = own.get("package.json").and_then(|entry| entry.read().ok());
-    let manifest: Option<Value> = declared.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    manifest.and_then(|m| m.get("type").and_then(Value::as_str).map(|kind| kind == "module")).unwrap_or(false)
+    own.iter().any(|(path, entry)| {
+        let name = path.as_str().rsplit('/').next().unwrap_or_default();
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+        let text = || entry.read().ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        match ending {
+            "mjs" | "mts" => true,
+            "json" if name == "package.json" => {
+                let manifest: Option<Value> = text().and_then(|text| serde_json::from_str(&text).ok());
+                manifest.is_some_and(|manifest| manifest.get("type").and_then(Value::as_str) == Some("module"))
+            }
+            "js" | "cjs" | "ts" | "cts" => {
+                entry.size() > MAX_SOURCE || text().is_some_and(|text| speaks_of_imports(&text))
+            }
+            _ => false,
+        }
+    })
+}
+
+fn speaks_of_imports(text: &str) -> bool {
+    let is_statement = |line: &str| {
+        let line = line.trim_start();
+        ["import ", "import{", "import\"", "import'", "export ", "export{"].iter().any(|word| line.starts_with(word))
+    };
+    text.contains("import(") || text.lines().any(is_statement)
 }
 
 #[cfg(test)]
@@ -363,9 +402,14 @@ mod tests {
         let packages =
             [npm("node_modules/a", r#"{"type": "module", "dependencies": {"b": "1"}}"#), npm("node_modules/b", "{}")];
         assert_eq!(moved(NODE, &packages, &Tree::new()), ["a needs b", "b needs a"]);
-        for own in [tree(&[("index.mjs", "")]), tree(&[("package.json", r#"{"type": "module"}"#)])] {
-            assert_eq!(Shape::of(NODE, &packages, &own).stays, Some(ESM));
-            assert_eq!(moved(NODE, &packages, &own), Vec::<String>::new());
+        for own in [
+            tree(&[("index.mjs", "")]),
+            tree(&[("package.json", r#"{"type": "module"}"#)]),
+            tree(&[("index.js", ""), ("src/package.json", r#"{"type": "module"}"#)]),
+            tree(&[("index.js", "const a = await import('a');")]),
+            tree(&[("index.js", "  import a from 'a';\n")]),
+        ] {
+            assert!(stays_for(NODE, &own) && !stays_for(PYTHON, &own));
         }
     }
 

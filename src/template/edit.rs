@@ -1,6 +1,7 @@
 //! A template with other text where code is named, and nothing else changed: comments, order, anchors, quotes and line
 //! endings stay as they are.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::resources::{Form, Site};
@@ -31,6 +32,8 @@ struct Edit {
     start: usize,
     end: usize,
     text: String,
+    /// The property that is written, of what is put between.
+    key: Option<String>,
 }
 
 /// Replacements in one document.
@@ -44,9 +47,9 @@ impl Edits {
         let value = written(place, site.form, is_json);
         match &site.value {
             Some(node) => {
-                let (start, end) = (outer_start(&document.text, node.start), node.end);
+                let (start, end) = (node.start, node.end);
                 let value = if needs_line(document, node, start) { format!(" {value}") } else { value };
-                self.0.push(Edit { start, end, text: value });
+                self.0.push(Edit { start, end, text: value, key: None });
             }
             None => self.insert_key(document, &site.properties, site.key, &value),
         }
@@ -54,12 +57,13 @@ impl Edits {
 
     /// A new key before the first of a map.
     pub(super) fn insert_key(&mut self, document: &Document, properties: &Node, key: &str, value: &str) {
-        self.0.push(insertion(document, properties, key, value, is_json(document)));
+        let edit = insertion(document, properties, key, value, is_json(document));
+        self.0.push(Edit { key: Some(key.to_owned()), ..edit });
     }
 
     /// Text between what stands there.
-    pub(super) fn insert(&mut self, at: usize, text: String) {
-        self.0.push(Edit { start: at, end: at, text });
+    pub(super) fn insert(&mut self, at: usize, key: &str, text: String) {
+        self.0.push(Edit { start: at, end: at, text, key: Some(key.to_owned()) });
     }
 
     /// The document with the replacements. Several of one place are one when they say the same.
@@ -72,8 +76,10 @@ impl Edits {
         self.0.dedup();
         let mut out = String::with_capacity(document.text.len() + 256);
         let mut done = 0;
+        let mut written: HashSet<(usize, &str)> = HashSet::new();
         for edit in &self.0 {
-            if edit.start < done {
+            let is_twice = edit.key.as_ref().is_some_and(|key| !written.insert((edit.start, key)));
+            if edit.start < done || is_twice {
                 let (line, column) = document.position(edit.start);
                 return Err(Error::config("functions that a loop makes of this have different code")
                     .at(&document.path, Some((line, column)))
@@ -84,7 +90,16 @@ impl Edits {
             done = edit.end;
         }
         out.push_str(&document.text[done..]);
-        Ok(out)
+        // Whatever the file looks like, what is written is a template.
+        match Document::parse(&document.path, out.clone()) {
+            Ok(_) => Ok(out),
+            Err(error) => Err(Error::failed(format!(
+                "`{}` is written in a way that cannot be changed safely",
+                document.path.display()
+            ))
+            .because(error)
+            .hint("write the places of code as `Key: value` in one line, and report this")),
+        }
     }
 }
 
@@ -133,20 +148,6 @@ pub(super) fn newline(document: &Document) -> &'static str {
     if document.text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
-/// Where a value begins with its tag and anchor.
-fn outer_start(text: &str, start: usize) -> usize {
-    let mut at = start;
-    loop {
-        let before = text[..at].trim_end_matches([' ', '\t', '\r', '\n']);
-        let word = before.rfind(|c: char| c.is_whitespace() || ":[{,".contains(c)).map_or(0, |at| at + 1);
-        if word < before.len() && before[word..].starts_with(['!', '&']) {
-            at = word;
-        } else {
-            return at;
-        }
-    }
-}
-
 /// Whether the value stands on lines of its own below its key: then what replaces it begins there, too, which is right for
 /// text in one line.
 fn needs_line(document: &Document, node: &Node, start: usize) -> bool {
@@ -161,15 +162,17 @@ fn insertion(document: &Document, properties: &Node, key: &str, value: &str, is_
         (Kind::Map { flow: false, .. }, Some((first, _))) => {
             let column = document.position(first.start).1 - 1;
             let text = format!("{key}: {value}{newline}{}", " ".repeat(column));
-            Edit { start: first.start, end: first.start, text }
+            Edit { start: first.start, end: first.start, text, key: None }
         }
         (_, Some((first, _))) => {
             let before = &document.text[properties.start + 1..first.start];
             // Each key on its own line, or all on one.
             let gap = if before.contains('\n') { before } else { " " };
-            Edit { start: first.start, end: first.start, text: format!("{key}: {value},{gap}") }
+            Edit { start: first.start, end: first.start, text: format!("{key}: {value},{gap}"), key: None }
         }
-        (_, None) => Edit { start: properties.start + 1, end: properties.start + 1, text: format!("{key}: {value}") },
+        (_, None) => {
+            Edit { start: properties.start + 1, end: properties.start + 1, text: format!("{key}: {value}"), key: None }
+        }
     }
 }
 
@@ -231,6 +234,16 @@ mod tests {
                 "P: {Handler: a, CodeUri: {Bucket: \"b\", Key: \"k: 1\", Version: \"v\"}}\n",
             ),
             (
+                "P:\n  CodeUri: >-\n    src\n  Handler: a\n",
+                "P:\n  CodeUri: ../api.zip\n  Handler: a\n",
+                "P:\n  CodeUri: {Bucket: \"b\", Key: \"k: 1\", Version: \"v\"}\n  Handler: a\n",
+            ),
+            (
+                "P:\n  CodeUri: # コード　&場所 is !important\n    src\n",
+                "P:\n  CodeUri: # コード　&場所 is !important\n    ../api.zip\n",
+                "P:\n  CodeUri: # コード　&場所 is !important\n    {Bucket: \"b\", Key: \"k: 1\", Version: \"v\"}\n",
+            ),
+            (
                 "P:\n  CodeUri:\n    Fn::Sub: src\n  Handler: a\n",
                 "P:\n  CodeUri:\n    ../api.zip\n  Handler: a\n",
                 "P:\n  CodeUri:\n    {Bucket: \"b\", Key: \"k: 1\", Version: \"v\"}\n  Handler: a\n",
@@ -248,6 +261,11 @@ mod tests {
         let site = Site { key: "CodeUri", form: Form::Uri, value: properties.get("CodeUri").cloned(), properties };
         let mut edits = Edits::default();
         edits.place(&document, &site, &Place::File("a.zip".into()));
+        edits.place(&document, &site, &Place::File("a.zip".into()));
+        edits.place(&document, &site, &Place::File("b.zip".into()));
+        assert!(edits.apply(&document).unwrap_err().to_string().contains("different code"));
+        let site = Site { value: None, ..site };
+        let mut edits = Edits::default();
         edits.place(&document, &site, &Place::File("a.zip".into()));
         edits.place(&document, &site, &Place::File("b.zip".into()));
         assert!(edits.apply(&document).unwrap_err().to_string().contains("different code"));

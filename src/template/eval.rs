@@ -14,6 +14,8 @@ use super::yaml::{Kind, Node};
 const MAX_DEPTH: usize = 64;
 /// Values that one question may look at; aliases may multiply what stands in a file.
 const MAX_STEPS: usize = 200_000;
+/// No text that a question is about is longer.
+const MAX_TEXT: usize = 1 << 16;
 
 /// What a value comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +93,7 @@ impl Evaluator<'_> {
             return self.function(&name, node, depth);
         }
         match &node.kind {
+            Kind::Scalar { text, .. } if text.len() > MAX_TEXT => unknown("it is longer than any that is looked at"),
             Kind::Scalar { text, .. } => Value::Text(self.looped(text)),
             Kind::List(items) => Value::List(items.iter().map(|item| self.value(item, depth + 1)).collect()),
             Kind::Map { entries, .. } => match &entries[..] {
@@ -194,6 +197,9 @@ impl Evaluator<'_> {
                 None => self.reference(name),
             };
             match value {
+                Value::Text(text) if out.len() + text.len() > MAX_TEXT => {
+                    return unknown("it is longer than any that is looked at");
+                }
                 Value::Text(text) => out.push_str(&text),
                 Value::Unknown(why) => return Value::Unknown(why),
                 _ => return unknown(format!("`${{{name}}}` is known when it is deployed")),
@@ -298,6 +304,9 @@ fn join(arguments: &[Value]) -> Value {
         return first_unknown(arguments).unwrap_or_else(|| unknown("`Fn::Join` takes a text and a list"));
     };
     match items.iter().map(Value::text).collect::<Option<Vec<&str>>>() {
+        Some(items) if items.iter().map(|item| item.len() + by.len()).sum::<usize>() > MAX_TEXT => {
+            unknown("it is longer than any that is looked at")
+        }
         Some(items) => Value::Text(items.join(by)),
         None => first_unknown(items).unwrap_or_else(|| unknown("`Fn::Join` joins what is known when it is deployed")),
     }

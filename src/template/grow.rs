@@ -51,13 +51,13 @@ impl Edits {
         };
         let flow = document.text[layers.start..].starts_with('[');
         match items.first() {
-            Some(first) if flow => self.insert(first.start, format!("{}, ", references.join(", "))),
-            None => self.insert(layers.start + 1, references.join(", ")),
+            Some(first) if flow => self.insert(first.start, "Layers", format!("{}, ", references.join(", "))),
+            None => self.insert(layers.start + 1, "Layers", references.join(", ")),
             Some(_) => {
                 let column = document.position(layers.start).1 - 1;
                 let gap = format!("{}{}", newline(document), " ".repeat(column));
                 let lines: String = references.iter().map(|reference| format!("- {reference}{gap}")).collect();
-                self.insert(layers.start, lines);
+                self.insert(layers.start, "Layers", lines);
             }
         }
         Ok(())
@@ -70,7 +70,7 @@ impl Edits {
         let Some((last, value)) = entries.last() else { return };
         let column = document.position(last.start).1 - 1;
         let text: String = layers.iter().map(|layer| written(document, layer, column, *flow)).collect();
-        self.insert(value.end, text);
+        self.insert(value.end, "Resources", text);
     }
 }
 
@@ -151,6 +151,9 @@ mod tests {
         assert_eq!(
             grown("Resources:\n  F:\n    Properties:\n      X: 1\n"),
             format!("Resources:\n  F:\n    Properties:\n      Layers: [!Ref A, !Ref B]\n      X: 1\n{added}")
+        );
+        grown(
+            "Resources:\n  F:\n    Properties:\n      X: 1\n      Description: |\n        text\n        more\n\nOutputs: {}\n",
         );
         grown("{\"Resources\": {\n  \"F\": {\"Properties\": {\"X\": 1}}\n}}\n");
     }

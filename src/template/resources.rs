@@ -3,8 +3,10 @@
 //! Sources: `AWS::Serverless::Function`, `AWS::Serverless::LayerVersion` and "Globals section" in the AWS SAM Developer
 //! Guide; `AWS::Lambda::Function` and `AWS::Lambda::LayerVersion` in the AWS CloudFormation template reference.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::eval::{Scope, Value};
@@ -15,6 +17,8 @@ use crate::fsio;
 
 /// Loops and conditions may multiply resources: more than CloudFormation takes in a stack.
 const MAX_RESOURCES: usize = 2_000;
+/// Nested stacks, all together.
+const MAX_STACKS: usize = 500;
 
 /// A template, read.
 #[derive(Debug)]
@@ -250,6 +254,8 @@ struct Around {
     prefix: String,
     /// Their templates, so that none holds itself.
     files: Vec<PathBuf>,
+    /// How many templates were read, all together.
+    count: Rc<Cell<usize>>,
 }
 
 impl Around {
@@ -304,24 +310,35 @@ struct Resource {
 /// Resources, those of loops among them.
 fn list(document: &Document, resources: &Node, scope: &Scope) -> Result<Vec<Resource>> {
     let mut out = Vec::new();
-    spread(document, resources, scope, &mut out)?;
+    spread(document, resources, scope, &mut out, &mut 0)?;
     Ok(out)
 }
 
-fn spread(document: &Document, resources: &Node, scope: &Scope, out: &mut Vec<Resource>) -> Result<()> {
+fn spread(
+    document: &Document,
+    resources: &Node,
+    scope: &Scope,
+    out: &mut Vec<Resource>,
+    turns: &mut usize,
+) -> Result<()> {
     for (key, node) in resources.entries() {
         let Some(id) = key.text() else { continue };
         if out.len() > MAX_RESOURCES {
             return Err(document.error(key, format!("there are more than {MAX_RESOURCES} resources")));
         }
         if id.starts_with("Fn::ForEach") {
-            each(document, node, scope, out)?;
+            each(document, node, scope, out, turns)?;
             continue;
         }
         let id = scope.loops.iter().fold(id.to_owned(), |id, (name, value)| {
             let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
             id.replace(&format!("${{{name}}}"), value).replace(&format!("&{{{name}}}"), &plain)
         });
+        // Names of files are made of it.
+        if !(1..=255).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let what = format!("`{id}` is no logical id: these have 1 to 255 letters and digits");
+            return Err(document.error(key, what).hint("CloudFormation refuses it, too: rename the resource"));
+        }
         if let Some(kind) = node.get("Type").and_then(|kind| kind.text()) {
             out.push(Resource { id, kind: kind.to_owned(), node: Arc::clone(node), loops: scope.loops.clone() });
         }
@@ -330,7 +347,7 @@ fn spread(document: &Document, resources: &Node, scope: &Scope, out: &mut Vec<Re
 }
 
 /// `Fn::ForEach::Name: [Identifier, [values], {"${Identifier}…": resource}]`.
-fn each(document: &Document, node: &Node, scope: &Scope, out: &mut Vec<Resource>) -> Result<()> {
+fn each(document: &Document, node: &Node, scope: &Scope, out: &mut Vec<Resource>, turns: &mut usize) -> Result<()> {
     let Some([identifier, values, body]) = node.items() else {
         return Err(document.error(node, "`Fn::ForEach` takes an identifier, a list and a map"));
     };
@@ -345,9 +362,13 @@ fn each(document: &Document, node: &Node, scope: &Scope, out: &mut Vec<Resource>
             .hint("give the parameter that it goes over a value with `--parameter-overrides`"));
     };
     for value in values {
+        *turns += 1;
+        if *turns > MAX_RESOURCES {
+            return Err(document.error(node, format!("loops turn more than {MAX_RESOURCES} times")));
+        }
         let mut inner = scope.clone();
         inner.loops.insert(identifier.text().unwrap_or_default().to_owned(), value);
-        spread(document, body, &inner, out)?;
+        spread(document, body, &inner, out, turns)?;
     }
     Ok(())
 }
@@ -379,6 +400,26 @@ impl Reader<'_> {
         node.and_then(|node| self.scope.value(&node).text().map(str::to_owned))
     }
 
+    /// A text, or the first of a list; refused when only a deployment knows it, since packing needs it.
+    fn known(&self, key: &str, node: &Node) -> Result<Option<String>> {
+        let value = match self.scope.value(node) {
+            Value::List(items) => items.into_iter().next().unwrap_or(Value::Nothing),
+            other => other,
+        };
+        match value {
+            Value::Text(text) => Ok(Some(text)),
+            Value::Nothing => Ok(None),
+            Value::Unknown(why) => {
+                let what = format!("the `{key}` of function `{}` cannot be told: {why}", self.resource.id);
+                Err(self
+                    .document
+                    .error(node, what)
+                    .hint("write it as it is, or give parameters a value with `--parameter-overrides NAME=VALUE`"))
+            }
+            _ => Err(self.document.error(node, format!("the `{key}` of function `{}` is no text", self.resource.id))),
+        }
+    }
+
     fn function(&self, is_serverless: bool) -> Result<Function> {
         let properties = self.properties()?;
         let of = |key: &str| self.property(&properties, key, is_serverless);
@@ -400,16 +441,20 @@ impl Reader<'_> {
                 return Err(self.document.error(&self.resource.node, what));
             }
         };
-        let architecture = of("Architectures").and_then(|node| match self.scope.value(&node) {
-            Value::List(items) => items.first().and_then(Value::text).map(str::to_owned),
-            _ => None,
-        });
+        let is_packed = matches!(code, Code::Local(_));
+        let known = |key: &str| -> Result<Option<String>> {
+            match of(key) {
+                Some(node) if is_packed => self.known(key, &node),
+                node => Ok(self.text(node)),
+            }
+        };
+        let (runtime, handler, architecture) = (known("Runtime")?, known("Handler")?, known("Architectures")?);
         Ok(Function {
             id: self.resource.id.clone(),
             is_serverless,
             code,
-            runtime: self.text(of("Runtime")),
-            handler: self.text(of("Handler")),
+            runtime,
+            handler,
             architecture,
             layers: self.layers(&properties, is_serverless),
             environment: self.environment(&properties, is_serverless),
@@ -515,6 +560,10 @@ impl Reader<'_> {
             return Err(self.document.error(node, what));
         }
         inner.prefix = format!("{}/", around.named(&self.resource.id));
+        inner.count.set(inner.count.get() + 1);
+        if inner.count.get() > MAX_STACKS {
+            return Err(self.document.error(node, format!("there are more than {MAX_STACKS} nested stacks")));
+        }
         let document = Document::read(&path)?;
         let known = parameters(&document, &BTreeMap::new())?;
         let passed = properties.get("Parameters").map_or(&[][..], |parameters| parameters.entries());

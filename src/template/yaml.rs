@@ -2,7 +2,7 @@
 //!
 //! Nodes that an alias names are shared and never copied, so that a document of a few lines cannot grow without end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,6 +39,8 @@ pub struct Node {
     pub tag: Option<String>,
     /// What it is.
     pub kind: Kind,
+    /// How deep what is in it is nested, what aliases name included.
+    depth: usize,
 }
 
 /// What a node is.
@@ -89,12 +91,22 @@ impl Node {
 
     /// The value under a key; that of a merged map (`<<`) when there is none.
     pub fn get(&self, key: &str) -> Option<&Arc<Node>> {
+        self.find(key, &mut HashSet::new())
+    }
+
+    /// Maps that were merged in several ways are looked at once.
+    fn find<'n>(&'n self, key: &str, seen: &mut HashSet<*const Node>) -> Option<&'n Arc<Node>> {
         let own = self.entries().iter().find(|(name, _)| name.text() == Some(key)).map(|(_, value)| value);
         own.or_else(|| {
             let merged = self.entries().iter().find(|(name, _)| name.text() == Some("<<")).map(|(_, value)| value)?;
+            if !seen.insert(Arc::as_ptr(merged)) {
+                return None;
+            }
             match &merged.kind {
-                Kind::List(items) => items.iter().find_map(|item| item.get(key)),
-                _ => merged.get(key),
+                Kind::List(items) => items
+                    .iter()
+                    .find_map(|item| if seen.insert(Arc::as_ptr(item)) { item.find(key, seen) } else { None }),
+                _ => merged.find(key, seen),
             }
         })
     }
@@ -151,6 +163,7 @@ enum Open {
         anchor: usize,
         entries: Vec<(Arc<Node>, Arc<Node>)>,
         key: Option<Arc<Node>>,
+        names: HashSet<String>,
         flow: bool,
     },
 }
@@ -214,14 +227,17 @@ impl<'t> Builder<'t> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
-                // The end of a plain scalar may be told with the blanks behind it.
-                let end = if plain { start + self.text[start..end].trim_end().len() } else { end };
+                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                // The end may be told with the blanks behind it, and the start of a block without its indicator.
+                let end = if plain || is_block { start + self.text[start..end].trim_end().len() } else { end };
+                let start = if is_block { self.indicator(start) } else { start };
                 let kind = Kind::Scalar { text: text.into_owned(), plain };
                 let node = Arc::new(Node {
                     start: start + self.shift,
                     end: end + self.shift,
                     tag: name_of(tag.as_deref()),
                     kind,
+                    depth: 1,
                 });
                 self.close(node, anchor)
             }
@@ -231,7 +247,10 @@ impl<'t> Builder<'t> {
             }
             Event::MappingStart(anchor, tag) => {
                 let (tag, flow) = (name_of(tag.as_deref()), self.begins(start, '{'));
-                self.begin(start, Open::Map { start, tag, anchor, entries: Vec::new(), key: None, flow })
+                self.begin(
+                    start,
+                    Open::Map { start, tag, anchor, entries: Vec::new(), key: None, names: HashSet::new(), flow },
+                )
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(start, end),
             Event::Alias(anchor) => {
@@ -241,6 +260,16 @@ impl<'t> Builder<'t> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Where the `|` or `>` of a block stands whose text begins at a byte; there, when it begins with it.
+    fn indicator(&self, start: usize) -> usize {
+        if self.text[start..].starts_with(['|', '>', '!', '&']) {
+            return start;
+        }
+        let line = self.text[..start].trim_end_matches([' ', '\t', '\r', '\n']);
+        let begun = line.rfind('\n').map_or(0, |at| at + 1);
+        line[begun..].rfind(['|', '>']).map_or(start, |at| begun + at)
     }
 
     /// Whether what stands at a byte begins so, behind its tag and anchor.
@@ -265,12 +294,13 @@ impl<'t> Builder<'t> {
             Some(Open::List { start: begun, tag, anchor, items, flow }) => {
                 let (start, end) =
                     self.extent(begun, if flow { end } else { start }, flow, items.first(), items.last());
-                (Node { start, end, tag, kind: Kind::List(items) }, anchor)
+                (Node { start, end, tag, depth: 1 + deepest(&items), kind: Kind::List(items) }, anchor)
             }
             Some(Open::Map { start: begun, tag, anchor, entries, flow, .. }) => {
                 let (first, last) = (entries.first().map(|(key, _)| key), entries.last().map(|(_, value)| value));
                 let (start, end) = self.extent(begun, if flow { end } else { start }, flow, first, last);
-                (Node { start, end, tag, kind: Kind::Map { entries, flow } }, anchor)
+                let depth = 1 + entries.iter().map(|(key, value)| key.depth.max(value.depth)).max().unwrap_or(0);
+                (Node { start, end, tag, depth, kind: Kind::Map { entries, flow } }, anchor)
             }
             None => return Ok(()),
         };
@@ -294,6 +324,10 @@ impl<'t> Builder<'t> {
 
     /// Puts a complete node where it belongs.
     fn close(&mut self, node: Arc<Node>, anchor: usize) -> Result<()> {
+        if node.depth > MAX_DEPTH {
+            let at = node.start.saturating_sub(self.shift);
+            return Err(self.error(at, format!("it is nested more than {MAX_DEPTH} deep")));
+        }
         if anchor > 0 {
             self.anchors.insert(anchor, Arc::clone(&node));
         }
@@ -302,11 +336,9 @@ impl<'t> Builder<'t> {
                 self.root.get_or_insert(node);
             }
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, key, .. }) => match key.take() {
+            Some(Open::Map { entries, key, names, .. }) => match key.take() {
                 None => {
-                    let twice = node
-                        .text()
-                        .filter(|text| *text != "<<" && entries.iter().any(|(other, _)| other.text() == Some(*text)));
+                    let twice = node.text().filter(|text| *text != "<<" && !names.insert((*text).to_owned()));
                     if let Some(text) = twice {
                         let message = format!("the key `{text}` is there twice");
                         return Err(self.error(node.start - self.shift, message));
@@ -318,6 +350,10 @@ impl<'t> Builder<'t> {
         }
         Ok(())
     }
+}
+
+fn deepest(items: &[Arc<Node>]) -> usize {
+    items.iter().map(|item| item.depth).max().unwrap_or(0)
 }
 
 /// `Ref` of `!Ref`; tags of YAML itself say nothing here.
