@@ -112,7 +112,8 @@ impl Job<'_> {
         let python = environment.join("bin/python");
         let call = |what: &str, out: &Path| {
             let paths = serde_json::to_string(&build.paths).unwrap_or_default();
-            let tool = Tool::new(&python).arg(&driver).args([what, &build.backend, &paths]).arg(out).cwd(&source);
+            let tool = Tool::new(&python).arg(&driver).args([what, &build.backend, &paths]).arg(out);
+            let tool = tool.args(settings_of(&build.backend, &cross)).cwd(&source);
             let tool = environment::without_shell(tool)
                 .env("SOURCE_DATE_EPOCH", self.epoch)
                 .env("PYTHONHASHSEED", "0")
@@ -168,17 +169,30 @@ impl Job<'_> {
     }
 }
 
+/// The settings that tell a backend what its environment does not: Meson of another processor.
+fn settings_of(backend: &str, cross: &Cross) -> Option<String> {
+    let file = cross.meson.as_ref().filter(|_| backend == "mesonpy")?;
+    Some(serde_json::json!({ "setup-args": [format!("--cross-file={}", file.display())] }).to_string())
+}
+
 fn refused(failure: Failure) -> Unbuilt {
     match failure {
+        // Some backends say on standard output what went wrong, which the error then quotes.
+        Failure::Status { error, stderr } if stderr.trim().is_empty() => {
+            Unbuilt::Refused(telling_line(&error.to_string()))
+        }
         Failure::Status { stderr, .. } => Unbuilt::Refused(telling_line(&stderr)),
         Failure::NotStarted(error) => Unbuilt::Broken(error),
     }
 }
 
+/// What stands in lines that say why.
+const MARKS: &[&str] = &[" error: ", "undefined symbol", "ERROR: "];
+
 /// The line that says most: the compiler's first error, else the last line.
 fn telling_line(stderr: &str) -> String {
     let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    let of_compiler = lines().find(|line| line.contains(" error: ") || line.contains("undefined symbol"));
+    let of_compiler = lines().find(|line| MARKS.iter().any(|mark| line.contains(mark)));
     let line = of_compiler.or_else(|| lines().next_back()).unwrap_or("the build failed");
     crate::process::redact(line)
 }
