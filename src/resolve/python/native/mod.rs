@@ -120,6 +120,7 @@ impl Job<'_> {
                 .env("PYTHONNOUSERSITE", "1")
                 .env("PYTHONDONTWRITEBYTECODE", "1")
                 .env("VIRTUAL_ENV", &environment);
+            let tool = rust_flags(&scratch, &source).into_iter().fold(tool, |tool, flags| tool.env(RUST_FLAGS, flags));
             let tool =
                 cross.environment(self.target).into_iter().fold(tool, |tool, (name, value)| tool.env(name, value));
             wrappers.used_by(tool, &[environment.join("bin")]).run().map_err(refused)
@@ -169,6 +170,21 @@ impl Job<'_> {
     }
 }
 
+/// Flags that keep this machine's folders out of what rustc makes, unless the user has flags of his own.
+fn rust_flags(scratch: &Path, source: &Path) -> Option<String> {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if is_set("RUSTFLAGS") || is_set(RUST_FLAGS) {
+        return None;
+    }
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(etcetera::home_dir().ok()?.join(".cargo")));
+    let renamed = [(Some(scratch.to_owned()), "/build"), (Some(source.to_owned()), "/source"), (home, "/cargo")];
+    let flags = renamed
+        .into_iter()
+        .filter_map(|(folder, name)| folder.map(|folder| format!("--remap-path-prefix={}={name}", folder.display())));
+    Some(flags.collect::<Vec<_>>().join("\u{1f}"))
+}
+
 /// The settings that tell a backend what its environment does not: Meson of another processor.
 fn settings_of(backend: &str, cross: &Cross) -> Option<String> {
     let file = cross.meson.as_ref().filter(|_| backend == "mesonpy")?;
@@ -186,6 +202,8 @@ fn refused(failure: Failure) -> Unbuilt {
     }
 }
 
+/// Where Cargo takes flags from before it looks anywhere else.
+const RUST_FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
 /// What stands in lines that say why.
 const MARKS: &[&str] = &[" error: ", "undefined symbol", "ERROR: "];
 
