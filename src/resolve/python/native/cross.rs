@@ -46,6 +46,10 @@ const INSTEAD: &[(&str, &str)] = &[
 /// What `os.uname` says for other processors than this: many a `setup.py` chooses sources and flags by it.
 const SITE: &str = "import os\n_uname = os.uname\n\n\ndef uname():\n    return os.uname_result(tuple(_uname())[:4] + (MACHINE,))\n\n\nos.uname = uname\n";
 
+/// What Meson is told of another processor (its "Cross compilation").
+const MESON: &str = "[binaries]\nc = 'cc'\ncpp = 'c++'\nar = 'ar'\n\n[properties]\nneeds_exe_wrapper = true\n\n\
+    [host_machine]\nsystem = 'linux'\ncpu_family = 'MACHINE'\ncpu = 'MACHINE'\nendian = 'little'\n";
+
 /// Folders that make a build one for the target.
 #[derive(Debug)]
 pub(super) struct Cross {
@@ -53,6 +57,8 @@ pub(super) struct Cross {
     pub(super) modules: PathBuf,
     /// Headers, which come before those of this machine.
     pub(super) include: PathBuf,
+    /// Meson's description of the target, when programs for it do not start here.
+    pub(super) meson: Option<PathBuf>,
 }
 
 impl Cross {
@@ -64,12 +70,15 @@ impl Cross {
         // Texts and numbers of JSON are those of Python.
         let data = format!("build_time_vars = {variables}\n");
         fsio::write_atomic(&modules.join(format!("{DATA}.py")), data.as_bytes())?;
-        if std::env::consts::ARCH != target.architecture.machine() {
+        let meson = (!target.aim().is_of_this_processor()).then(|| folder.join("cross.ini"));
+        if let Some(meson) = &meson {
+            let machine = target.architecture.machine();
+            fsio::write_atomic(meson, MESON.replace("MACHINE", machine).as_bytes())?;
             let site = format!("MACHINE = {:?}\n{SITE}", target.architecture.machine());
             fsio::write_atomic(&modules.join("sitecustomize.py"), site.as_bytes())?;
         }
         headers(interpreter, target.architecture, &include)?;
-        Ok(Self { modules, include })
+        Ok(Self { modules, include, meson })
     }
 
     /// Variables of the environment.
@@ -116,6 +125,8 @@ fn headers(interpreter: &Interpreter, architecture: Architecture, to: &Path) -> 
         }
     }
     let mut config = fsio::read_text(&interpreter.config)?;
+    // Until 3.9 `Python.h` includes a header that is glibc's no longer, for nothing that extensions call.
+    config.push_str("\n#undef HAVE_CRYPT_H\n");
     config.push_str(match architecture {
         Architecture::X86_64 => "#define VA_LIST_IS_ARRAY 1\n",
         Architecture::Arm64 => "#undef VA_LIST_IS_ARRAY\n#undef HAVE_GCC_ASM_FOR_X64\n#undef HAVE_GCC_ASM_FOR_X87\n",

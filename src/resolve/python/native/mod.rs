@@ -112,13 +112,15 @@ impl Job<'_> {
         let python = environment.join("bin/python");
         let call = |what: &str, out: &Path| {
             let paths = serde_json::to_string(&build.paths).unwrap_or_default();
-            let tool = Tool::new(&python).arg(&driver).args([what, &build.backend, &paths]).arg(out).cwd(&source);
+            let tool = Tool::new(&python).arg(&driver).args([what, &build.backend, &paths]).arg(out);
+            let tool = tool.args(settings_of(&build.backend, &cross)).cwd(&source);
             let tool = environment::without_shell(tool)
                 .env("SOURCE_DATE_EPOCH", self.epoch)
                 .env("PYTHONHASHSEED", "0")
                 .env("PYTHONNOUSERSITE", "1")
                 .env("PYTHONDONTWRITEBYTECODE", "1")
                 .env("VIRTUAL_ENV", &environment);
+            let tool = rust_flags(&scratch, &source).into_iter().fold(tool, |tool, flags| tool.env(RUST_FLAGS, flags));
             let tool =
                 cross.environment(self.target).into_iter().fold(tool, |tool, (name, value)| tool.env(name, value));
             wrappers.used_by(tool, &[environment.join("bin")]).run().map_err(refused)
@@ -168,17 +170,47 @@ impl Job<'_> {
     }
 }
 
+/// Flags that keep this machine's folders out of what rustc makes, unless the user has flags of his own.
+fn rust_flags(scratch: &Path, source: &Path) -> Option<String> {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if is_set("RUSTFLAGS") || is_set(RUST_FLAGS) {
+        return None;
+    }
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(etcetera::home_dir().ok()?.join(".cargo")));
+    let renamed = [(Some(scratch.to_owned()), "/build"), (Some(source.to_owned()), "/source"), (home, "/cargo")];
+    let flags = renamed
+        .into_iter()
+        .filter_map(|(folder, name)| folder.map(|folder| format!("--remap-path-prefix={}={name}", folder.display())));
+    Some(flags.collect::<Vec<_>>().join("\u{1f}"))
+}
+
+/// The settings that tell a backend what its environment does not: Meson of another processor.
+fn settings_of(backend: &str, cross: &Cross) -> Option<String> {
+    let file = cross.meson.as_ref().filter(|_| backend == "mesonpy")?;
+    Some(serde_json::json!({ "setup-args": [format!("--cross-file={}", file.display())] }).to_string())
+}
+
 fn refused(failure: Failure) -> Unbuilt {
     match failure {
+        // Some backends say on standard output what went wrong, which the error then quotes.
+        Failure::Status { error, stderr } if stderr.trim().is_empty() => {
+            Unbuilt::Refused(telling_line(&error.to_string()))
+        }
         Failure::Status { stderr, .. } => Unbuilt::Refused(telling_line(&stderr)),
         Failure::NotStarted(error) => Unbuilt::Broken(error),
     }
 }
 
+/// Where Cargo takes flags from before it looks anywhere else.
+const RUST_FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
+/// What stands in lines that say why.
+const MARKS: &[&str] = &[" error: ", "undefined symbol", "ERROR: "];
+
 /// The line that says most: the compiler's first error, else the last line.
 fn telling_line(stderr: &str) -> String {
     let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    let of_compiler = lines().find(|line| line.contains(" error: ") || line.contains("undefined symbol"));
+    let of_compiler = lines().find(|line| MARKS.iter().any(|mark| line.contains(mark)));
     let line = of_compiler.or_else(|| lines().next_back()).unwrap_or("the build failed");
     crate::process::redact(line)
 }
