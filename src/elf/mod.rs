@@ -9,6 +9,7 @@
 //! [`Image::Malformed`], never a panic.
 
 mod read;
+mod strip;
 #[cfg(test)]
 pub(crate) mod testing;
 mod versions;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lambda::{Architecture, UNZIPPED_LIMIT};
 
+pub use strip::strip;
 pub use versions::{VersionFamily, VersionNeed};
 
 /// The bytes an ELF file begins with.
@@ -52,7 +54,7 @@ impl Image {
     pub fn of(bytes: &[u8]) -> Option<Self> {
         if is_elf(bytes) {
             return Some(match read::read(bytes) {
-                Ok(elf) => Self::Elf(Box::new(elf)),
+                Ok(elf) => Self::Elf(Box::new(Elf { debug: strip::saved(bytes), ..elf })),
                 Err(why) => Self::Malformed(why),
             });
         }
@@ -173,6 +175,9 @@ pub struct Elf {
     /// Made by the Go toolchain.
     #[serde(default)]
     pub is_go: bool,
+    /// Bytes of debug sections that can be taken out safely ([`strip()`]).
+    #[serde(default)]
+    pub debug: u64,
 }
 
 impl Elf {

@@ -116,6 +116,7 @@ fn read_class<H: FileHeader<Endian = Endianness>>(bytes: &[u8], is_64: bool) -> 
         versions: Vec::new(),
         isa_level: 0,
         is_go: false,
+        debug: 0,
     };
     let mut dynamic = Dynamic::default();
     for segment in segments {

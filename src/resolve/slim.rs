@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::Package;
+use crate::elf::{self, Image};
 use crate::report::{bytes, count};
-use crate::tree::{Entry, Tree};
+use crate::tree::{ArchivePath, Entry, Source, Tree};
 
 /// One kind of files that can be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,12 +26,14 @@ pub enum SlimRule {
     Caches,
     /// Source maps of JavaScript and style sheets.
     SourceMaps,
+    /// Debug sections of libraries and programs, where they can be taken out without touching what is loaded.
+    Debug,
 }
 
 impl SlimRule {
     /// Every rule.
     pub const ALL: &'static [Self] =
-        &[Self::Tests, Self::Headers, Self::Static, Self::Stubs, Self::Caches, Self::SourceMaps];
+        &[Self::Tests, Self::Headers, Self::Static, Self::Stubs, Self::Caches, Self::SourceMaps, Self::Debug];
 
     /// Its name in `slim = […]`.
     pub const fn name(self) -> &'static str {
@@ -41,6 +44,7 @@ impl SlimRule {
             Self::Stubs => "stubs",
             Self::Caches => "caches",
             Self::SourceMaps => "source-maps",
+            Self::Debug => "debug",
         }
     }
 
@@ -67,6 +71,7 @@ impl SlimRule {
             Self::SourceMaps => {
                 ends(&[".js.map", ".mjs.map", ".cjs.map", ".ts.map", ".mts.map", ".cts.map", ".css.map"])
             }
+            Self::Debug => false, // No file goes, only a part of some.
         }
     }
 }
@@ -139,9 +144,41 @@ impl Slim {
                 saved[rule].1 += 1;
                 saved[rule].2 += size;
             }
+            if let Some(rule) = self.0.iter().position(|rule| *rule == SlimRule::Debug) {
+                let (files, size) = strip_all(&mut package.tree);
+                saved[rule].1 += files;
+                saved[rule].2 += size;
+            }
         }
         Some(told(&saved))
     }
+}
+
+/// Takes debug sections out. How many files got smaller, and by how much.
+fn strip_all(tree: &mut Tree) -> (usize, u64) {
+    let has_debug = |image: Option<&Image>| matches!(image, Some(Image::Elf(elf)) if elf.debug > 0);
+    let found: Vec<(ArchivePath, bool)> = tree
+        .iter()
+        .filter_map(|(path, entry)| match entry {
+            Entry::File { executable, source: Source::Member(archive, index), .. } => {
+                has_debug(archive.natives().get(*index)).then(|| (path.clone(), *executable))
+            }
+            Entry::File { executable, source: Source::Bytes(bytes), .. } => {
+                has_debug(Image::of(bytes).as_ref()).then(|| (path.clone(), *executable))
+            }
+            _ => None,
+        })
+        .collect();
+    let (mut files, mut saved) = (0, 0);
+    for (path, executable) in found {
+        // What cannot be read fails when it is packed.
+        let Some(before) = tree.get(path.as_str()).and_then(|entry| entry.read().ok()) else { continue };
+        let Some(after) = elf::strip(&before) else { continue };
+        files += 1;
+        saved += (before.len() - after.len()) as u64;
+        tree.insert(path, Entry::bytes(after, executable));
+    }
+    (files, saved)
 }
 
 fn told(saved: &[(SlimRule, usize, u64)]) -> String {
@@ -237,6 +274,6 @@ mod tests {
         let mut packages = [package(&[("p/a.h", "x"), ("p/a.a", "x")])];
         assert!(slim.apply(&mut packages).unwrap().contains("static 1 B (1 file)"));
         assert!(packages[0].tree.contains("p/a.h"));
-        assert_eq!(SlimRule::parse("debug"), None);
+        assert_eq!(SlimRule::parse("symbols"), None);
     }
 }

@@ -8,7 +8,7 @@
 //!     built/<encoder>/<alg>-<hex>.zip    a wheel that was built here, written anew
 //!     …/<alg>-<hex>.sha256     the digest of the file beside it; without it the file is not trusted. A second line says
 //!                              when there are no native files in it
-//!     …/<alg>-<hex>.natives-1  what the native files in it say of themselves (see `natives`)
+//!     …/<alg>-<hex>.natives-2  what the native files in it say of themselves (see `natives`)
 //!     …/<alg>-<hex>.contents-1 digests of its members (see `contents`)
 //!   answers-v1/
 //!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer

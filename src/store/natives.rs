@@ -1,7 +1,7 @@
 //! What the native files in an archive say of themselves, kept beside it so that no later run inflates them.
 //!
 //! ```text
-//! <alg>-<hex>.natives-1   SHA-256 of the rest, then JSON: of each native member its index, CRC and facts
+//! <alg>-<hex>.natives-2   SHA-256 of the rest, then JSON: of each native member its index, CRC and facts
 //! ```
 //!
 //! Facts are taken while the archive enters the store and every member is inflated anyway. A file that is missing, damaged
@@ -18,9 +18,9 @@ use crate::elf::Image;
 use crate::fsio;
 
 /// The end of its name.
-pub(super) const SUFFIX: &str = "natives-1";
+pub(super) const SUFFIX: &str = "natives-2";
 /// What stands beside an archive's digest when it has no native members, so that nothing more is opened for it.
-pub(super) const NONE: &str = "natives-1: none";
+pub(super) const NONE: &str = "natives-2: none";
 /// Larger files than this are not read: facts are bounded, and an archive has fewer libraries than this holds.
 const MOST: u64 = 64 << 20;
 
