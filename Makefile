@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all their own set-up on Debian or Ubuntu with Rust.
-.PHONY: demo test bench test-full test-corpus test-bare tools lint
+.PHONY: demo test bench test-full test-corpus test-sam test-bare tools lint
 
 # Packs a monorepo of three languages and shows what came out.
 demo:
@@ -17,11 +17,17 @@ bench:
 	benches/run
 
 # Also what takes longer: dozens of real packages against the installers, and the install steps in a bare Debian.
-test-full: test test-corpus test-bare
+test-full: test test-corpus test-sam test-bare
 
 # What is packed of popular packages is what uv and npm would install for the target.
 test-corpus: tools
 	cargo test --locked --features corpus --test corpus -- --nocapture
+
+# What becomes of thirty templates, beside what `sam build` and `sam package` make of them.
+test-sam: tools
+	@tests/setup bench
+	cargo build --locked
+	tests/compare-sam
 
 # `make demo` and `make test` from a clean clone in a bare Debian root with nothing but Rust.
 test-bare:

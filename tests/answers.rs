@@ -214,8 +214,9 @@ fn python_with_cache() -> PathBuf {
         let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (23, 3)
     };
-    let found = common::pythons().into_iter().map(|(_, python)| python).rev().find(is_new);
-    found.expect("no Python with pip 23.3 or newer: python3 -m pip install --upgrade pip")
+    let others = common::pythons().into_iter().map(|(_, python)| python).rev();
+    let found = std::iter::once(common::s3::python()).chain(others).find(is_new);
+    found.expect("no Python with pip 23.3 or newer: run `make tools`")
 }
 
 /// Serves one archive to whoever asks.

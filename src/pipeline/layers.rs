@@ -80,7 +80,7 @@ pub(super) fn decide(
 ) -> Result<Layers> {
     let mut layers = Layers { planned: own, of: Vec::new() };
     let shapes: Vec<Option<shape::Shape>> =
-        functions.par_iter().map(|parts| shape_of(parts, &layers.beside(parts))).collect();
+        functions.par_iter().map(|parts| moves(parts).then(|| shape_of(parts, &layers.beside(parts)))).collect();
     let mut consumers = Vec::new();
     let mut ids = Vec::new();
     for (parts, shape) in functions.iter().zip(&shapes) {
@@ -116,8 +116,7 @@ pub(super) fn decide(
         for user in &group.users {
             let placement = &mut layers.of[ids[*user]];
             let Some(shape) = &shapes[ids[*user]] else { continue };
-            for (item, place) in split.places[*user].iter().enumerate().filter(|(_, place)| **place == Some(at)) {
-                debug_assert!(place.is_some());
+            for (item, _) in split.places[*user].iter().enumerate().filter(|(_, place)| **place == Some(at)) {
                 shape.movable[item].iter().for_each(|package| placement.places[*package] = Some(number));
             }
             // Before those that the config names, which win where both bring a path.
@@ -134,14 +133,17 @@ pub(super) fn decide(
     Ok(layers)
 }
 
-/// How a function's packages may be moved, when its policy moves any.
-fn shape_of(parts: &Parts<'_>, beside: &Tree) -> Option<shape::Shape> {
-    let moves = parts.spec.layers.policy != Policy::None && split::shape::scope(parts.runtime.family).is_some();
-    let mut shape = moves.then(|| shape::Shape::of(parts.runtime.family, &parts.resolution.packages, beside))?;
+/// Whether a function's policy moves packages that layers can have.
+fn moves(parts: &Parts<'_>) -> bool {
+    parts.spec.layers.policy != Policy::None && split::shape::scope(parts.runtime.family).is_some()
+}
+
+/// How a function's packages may be moved.
+fn shape_of(parts: &Parts<'_>, beside: &Tree) -> shape::Shape {
     if shape::stays_for(parts.runtime.family, &parts.walked.tree) {
-        shape = shape::Shape { stays: Some(shape::ESM), ..shape::Shape::default() };
+        return shape::Shape { stays: Some(shape::ESM), ..shape::Shape::default() };
     }
-    Some(shape)
+    shape::Shape::of(parts.runtime.family, &parts.resolution.packages, beside)
 }
 
 /// The packages of a group, each from the first function that has it there.
