@@ -102,7 +102,18 @@ fn of_runtime(runtime: &str) -> Vec<PathBuf> {
 /// Runs a program that sees the interpreter `seen`, libraries that the runtime has, `/var/task` and `/opt`: nothing else.
 fn sandboxed(task: &Unpacked, opt: Option<&Unpacked>, seen: &[&Path], program: &[&str]) -> (bool, String) {
     let mut command = Command::new("bwrap");
-    command.args(["--unshare-all", "--die-with-parent", "--clearenv", "--proc", "/proc", "--dev", "/dev"]);
+    command.args([
+        "--unshare-ipc",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-uts",
+        "--die-with-parent",
+        "--clearenv",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+    ]);
     for library in of_runtime("python3.13") {
         let name = library.file_name().unwrap().to_str().unwrap();
         command.arg("--ro-bind").arg(library.canonicalize().unwrap()).arg(format!("/lib64/{name}"));
