@@ -194,7 +194,7 @@ fn facts_of_native_members_are_kept_beside_the_archive_and_made_anew_when_they_a
     let library = Sketch::library().needed(&["libc.so.6"]).soname("libx.so").bytes();
     let remote = bench.remote(&zip_of(&[("a.py", b"x"), ("lib/libx.so", &library), ("z.exe", b"MZ")]), Form::Zip);
     let archive = bench.fetch(&remote).unwrap();
-    let beside = archive.path().with_extension("natives-1");
+    let beside = archive.path().with_extension("natives-2");
     let kept = fs::read(&beside).unwrap();
     let facts = archive.natives().clone();
     assert_eq!((facts.len(), facts.get(0)), (1, None));
@@ -221,7 +221,7 @@ fn facts_of_native_members_are_kept_beside_the_archive_and_made_anew_when_they_a
     fs::remove_file(&beside).unwrap();
     assert_eq!(again(), facts);
     let pure = bench.fetch(&bench.remote(&zip_of(&[("a.py", b"x")]), Form::Zip)).unwrap();
-    assert!(pure.natives().is_empty() && !pure.path().with_extension("natives-1").exists());
+    assert!(pure.natives().is_empty() && !pure.path().with_extension("natives-2").exists());
     // Facts of another archive are not taken.
     let rest = r#"[{"index":0,"crc32":1,"image":"Pe"}]"#;
     put(format!("{}\n{rest}", sha256(rest.as_bytes()).hex()).as_bytes());
