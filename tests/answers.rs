@@ -215,7 +215,7 @@ fn python_with_cache() -> PathBuf {
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (23, 3)
     };
     let others = common::pythons().into_iter().map(|(_, python)| python).rev();
-    let found = std::iter::once(common::s3::python()).chain(others).find(is_new);
+    let found = std::iter::once(common::server::python()).chain(others).find(is_new);
     found.expect("no Python with pip 23.3 or newer: run `make tools`")
 }
 

@@ -5,7 +5,6 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use common::{Project, Run, Unpacked, host_architecture, pythons, tool};
 use lambda_pack::lambda;
@@ -101,19 +100,7 @@ fn of_runtime(runtime: &str) -> Vec<PathBuf> {
 
 /// Runs a program that sees the interpreter `seen`, libraries that the runtime has, `/var/task` and `/opt`: nothing else.
 fn sandboxed(task: &Unpacked, opt: Option<&Unpacked>, seen: &[&Path], program: &[&str]) -> (bool, String) {
-    let mut command = Command::new("bwrap");
-    command.args([
-        "--unshare-ipc",
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-uts",
-        "--die-with-parent",
-        "--clearenv",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-    ]);
+    let mut command = common::sandbox();
     for library in of_runtime("python3.13") {
         let name = library.file_name().unwrap().to_str().unwrap();
         command.arg("--ro-bind").arg(library.canonicalize().unwrap()).arg(format!("/lib64/{name}"));
@@ -123,7 +110,7 @@ fn sandboxed(task: &Unpacked, opt: Option<&Unpacked>, seen: &[&Path], program: &
         }
     }
     for path in seen {
-        command.arg("--ro-bind").arg(path).arg(path);
+        common::bind(&mut command, path);
     }
     command.arg("--ro-bind").arg(task.path("")).arg("/var/task");
     if let Some(opt) = opt {
@@ -131,7 +118,7 @@ fn sandboxed(task: &Unpacked, opt: Option<&Unpacked>, seen: &[&Path], program: &
     }
     command.args(["--chdir", "/var/task", "--setenv", "LD_LIBRARY_PATH"]);
     command.arg("/lib64:/usr/lib64:/var/task:/var/task/lib:/opt/lib").args(program);
-    let output = command.output().expect("bwrap is missing: apt-get install bubblewrap");
+    let output = common::run_sandboxed(command);
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text.trim().to_owned())
 }

@@ -8,7 +8,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::s3::{Server, python, server};
+use common::s3::{Server, server};
+use common::server::python;
 use common::{Project, Run};
 use serde_json::Value;
 
@@ -350,7 +351,7 @@ fn a_store_that_others_share() {
         command
             .env("LAMBDA_PACK_CACHE_DIR", project.path("..").join(store))
             .env("npm_config_cache", project.path("../no-npm-cache"))
-            .env("AWS_ENDPOINT_URL", &server().endpoint)
+            .env("AWS_ENDPOINT_URL", server().endpoint())
             .env("AWS_ACCESS_KEY_ID", key)
             .env("AWS_SECRET_ACCESS_KEY", secret)
             .env("AWS_REGION", "eu-west-1")

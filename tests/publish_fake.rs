@@ -668,8 +668,12 @@ fn behind_tls(fake: &Fake, folder: &std::path::Path) -> (std::process::Child, u1
                    server = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n    \
                    threading.Thread(target=pipe, args=(client, server), daemon=True).start()\n    \
                    threading.Thread(target=pipe, args=(server, client), daemon=True).start()\n\
-                 while True: threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()\n";
-    let mut command = Command::new(common::s3::python());
+                 while True:\n    \
+                   # A client that is gone before it is taken is an error here, and no reason to stop.\n    \
+                   try: raw = listener.accept()[0]\n    \
+                   except OSError: continue\n    \
+                   threading.Thread(target=serve, args=(raw,), daemon=True).start()\n";
+    let mut command = Command::new(common::server::python());
     command.args(["-c", serve, &fake.port.to_string()]).current_dir(folder).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();

@@ -4,39 +4,23 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-
-use common::{Project, Run, pythons};
+use common::server::Running;
+use common::{Project, REQUESTS, Run, pythons};
 use serde_json::Value;
 
-/// The server. It ends when its standard input is closed.
-struct Server {
-    endpoint: String,
-    _alive: ChildStdin,
-    _process: Child,
-}
+const KEYS: (&str, &str) = ("test", "test");
+
+/// The Lambda API.
+struct Server(Running);
 
 impl Server {
     fn start() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lambda-server");
-        let mut child = Command::new(common::s3::python())
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the tools are missing: run `make tools`");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).expect("the Lambda API says that it is ready");
-        let endpoint = ready["endpoint"].as_str().unwrap().to_owned();
-        Self { endpoint, _alive: child.stdin.take().unwrap(), _process: child }
+        Self(Running::start("lambda-server"))
     }
 
     fn run(&self, project: &Project, args: &[&str]) -> Run {
         let mut command = project.command(args);
-        common::aws(&mut command, &self.endpoint, "test", "test");
+        common::aws(&mut command, &self.0.endpoint, KEYS.0, KEYS.1);
         Run::of(&mut command, &project.path(""))
     }
 
@@ -46,17 +30,8 @@ impl Server {
         serde_json::from_str(&run.stdout).unwrap()
     }
 
-    /// Runs a script with boto3's clients `client` (of Lambda) and `s3`, and gives what it assigns to `answer`.
     fn boto(&self, args: &[&str], script: &str) -> Value {
-        let code = format!(
-            "import boto3, json, sys\nclient = boto3.client('lambda')\ns3 = boto3.client('s3')\nargs = sys.argv[1:]\n{script}\nprint(json.dumps(answer, default=str))"
-        );
-        let mut command = Command::new(common::s3::python());
-        command.arg("-c").arg(code).args(args);
-        common::aws(&mut command, &self.endpoint, "test", "test").env("AWS_DEFAULT_REGION", "eu-west-1");
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        self.0.boto(KEYS, args, script)
     }
 
     /// Names of layers, each with its versions.
@@ -112,7 +87,7 @@ fn project() -> Project {
             &format!("{name}/app.py"),
             "import idna, requests\ndef handler(event, context):\n    return [requests.__version__, idna.__version__]\n",
         );
-        project.write(&format!("{name}/requirements.txt"), "requests==2.32.3\nidna==3.9\n");
+        project.write(&format!("{name}/requirements.txt"), &format!("{REQUESTS}idna==3.9\n"));
     }
     project.write("b/app.py", "import common\ndef handler(event, context):\n    return common.VALUE\n");
     project.write("common/python/common.py", "VALUE = 1\n");
@@ -162,7 +137,7 @@ fn layers_are_published_once_and_functions_answer_with_them() {
 
     // A bump of one package: one new version, of a layer of a new name.
     for name in ["a", "b"] {
-        project.write(&format!("{name}/requirements.txt"), "requests==2.32.3\nidna==3.10\n");
+        project.write(&format!("{name}/requirements.txt"), &format!("{REQUESTS}idna==3.10\n"));
     }
     let bumped = server.published(&project, &[]);
     assert_eq!(server.layers().iter().map(|(_, versions)| versions).sum::<usize>(), 3, "{:?}", server.layers());
@@ -187,7 +162,7 @@ fn layers_are_published_once_and_functions_answer_with_them() {
     assert_eq!(server.run(&project, &["cache", "prune", "--remote-layers"]).stdout, "");
     // It is published again when it is needed again.
     for name in ["a", "b"] {
-        project.write(&format!("{name}/requirements.txt"), "requests==2.32.3\nidna==3.9\n");
+        project.write(&format!("{name}/requirements.txt"), &format!("{REQUESTS}idna==3.9\n"));
     }
     let back = server.published(&project, &[]);
     assert_eq!(server.deploy_and_invoke(&project, &back, "a"), serde_json::json!(["2.32.3", "3.9"]));

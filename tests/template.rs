@@ -6,7 +6,8 @@ mod common;
 
 use std::process::Command;
 
-use common::s3::{python, server};
+use common::s3::server;
+use common::server::python;
 use common::{Project, Run};
 use serde_json::Value;
 

@@ -13,6 +13,7 @@ pub mod edit;
 pub mod eval;
 pub mod files;
 pub mod grow;
+mod loops;
 pub mod resources;
 pub mod yaml;
 

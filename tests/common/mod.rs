@@ -11,9 +11,13 @@ use serde_json::Value;
 pub mod fake_s3;
 pub mod runtime_api;
 pub mod s3;
+pub mod server;
 
 /// A day on which the runtimes of the tests stand where the tests expect them.
 pub const TODAY: &str = "2026-11-23";
+
+/// `requests` and what it needs, but for `idna`: what is released while tests run changes nothing.
+pub const REQUESTS: &str = "requests==2.32.3\ncertifi==2024.8.30\ncharset-normalizer==3.4.0\nurllib3==2.2.3\n";
 
 /// The folder of a fixture.
 pub fn fixture(name: &str) -> PathBuf {
@@ -249,6 +253,31 @@ pub fn tool(program: &str, args: &[&OsStr], install: &str) -> String {
         String::from_utf8_lossy(&output.stdout)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A sandbox without network, environment or files: what the program may see is bound by the caller.
+pub fn sandbox() -> Command {
+    let mut command = Command::new("bwrap");
+    command.args([
+        "--unshare-ipc",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-uts",
+        "--die-with-parent",
+        "--clearenv",
+    ]);
+    command.args(["--proc", "/proc", "--dev", "/dev"]);
+    command
+}
+
+/// Binds a file or folder where it lies, to be read.
+pub fn bind(command: &mut Command, path: &Path) {
+    command.arg("--ro-bind").arg(path).arg(path);
+}
+
+/// What a sandboxed program says and how it ends.
+pub fn run_sandboxed(mut command: Command) -> std::process::Output {
+    command.output().expect("bwrap is missing: apt-get install bubblewrap")
 }
 
 /// Copies a folder, without what tools leave behind.
