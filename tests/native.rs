@@ -229,25 +229,108 @@ fn an_extension_for_another_python() {
     assert!(arm.len() == 1 && arm[0].starts_with("error wrong-architecture markupsafe/_speedups."), "{arm:?}");
 }
 
-/// Popular packages with machine code, each bringing its libraries in its own way: folders beside the package (numpy,
-/// psycopg2-binary), one file with everything (cryptography, pydantic-core). Lambda loads all of them, so nothing is said.
+/// Popular packages with machine code, pinned so that what they need is known.
+const DATA: &str = "numpy==2.1.3\npandas==2.2.3\npyarrow==18.0.0\npython-dateutil==2.9.0.post0\npytz==2024.2\n\
+                    tzdata==2024.2\nsix==1.16.0\n";
+const SERVICES: &str = "cryptography==43.0.3\npydantic-core==2.27.0\ntyping-extensions==4.12.2\n\
+                        psycopg2-binary==2.9.10\nlxml==5.3.0\npillow==11.0.0\norjson==3.10.11\nargon2-cffi==23.1.0\n\
+                        argon2-cffi-bindings==21.2.0\ncffi==1.17.1\npycparser==2.22\n";
+
+/// Where a package has its machine code, and the newest `GLIBC_2.N` that this needs in the wheels for python3.11, which runs
+/// on Amazon Linux 2 with glibc 2.26, and in those for python3.13 (Amazon Linux 2023, glibc 2.34). Glibc for arm64 begins with
+/// 2.17, so nothing there needs less.
+const ARGUED: &[(&str, &str, u32, u32)] = &[
+    (DATA, "numpy/", 14, 14),
+    (DATA, "numpy.libs/", 17, 17),
+    (DATA, "pandas/", 14, 14),
+    (DATA, "pyarrow/", 17, 28),
+    (SERVICES, "PIL/", 14, 14),
+    (SERVICES, "pillow.libs/", 17, 27),
+    (SERVICES, "_argon2_cffi_bindings/", 14, 14),
+    (SERVICES, "_cffi_backend.", 14, 14),
+    (SERVICES, "cryptography/", 17, 28),
+    (SERVICES, "lxml/", 14, 28),
+    (SERVICES, "orjson/", 14, 14),
+    (SERVICES, "psycopg2/", 14, 14),
+    (SERVICES, "psycopg2_binary.libs/", 17, 17),
+    (SERVICES, "pydantic_core/", 14, 14),
+];
+
+/// The zip with these requirements; its machine code needs what is argued above, and so nothing is said of it.
+fn argued(requirements: &str, runtime: &str, arch: &str) -> Project {
+    let project = Project::empty();
+    project.write("app.py", "def handler(event, context):\n    return 1\n").write("requirements.txt", requirements);
+    // With their tests, the large three are over 250 MB.
+    project.write("lambda-pack.toml", "[functions.project]\npath = '.'\nhandler = 'app.handler'\nslim = true\n");
+    let (said, messages) = findings(&project, &["--runtime", runtime, "--arch", arch]);
+    let of_size = "note zip-too-large-for-direct-upload ";
+    assert!(said.iter().all(|finding| finding == of_size), "{messages}");
+    let unpacked = project.unpack("project.zip");
+    let is_native = |file: &String| common::elf_machine(&std::fs::read(unpacked.path(file)).unwrap()).is_some();
+    let (natives, machines): (Vec<_>, _) =
+        (unpacked.files().into_iter().filter(is_native).collect(), machines(&project));
+    assert!(machines.len() > 20 && machines.iter().all(|m| *m == if arch == "arm64" { "aarch64" } else { "x86_64" }));
+    let mut explained = 0;
+    for (_, folder, on_311, on_313) in ARGUED.iter().filter(|row| row.0 == requirements) {
+        let of_package: Vec<String> = natives.iter().filter(|file| file.starts_with(folder)).cloned().collect();
+        let expected = if runtime == "python3.11" { *on_311 } else { *on_313 };
+        let expected = if arch == "arm64" { expected.max(17) } else { expected };
+        assert_eq!(common::newest_glibc(&unpacked.path(""), &of_package), Some(expected), "{folder} {runtime} {arch}");
+        explained += of_package.len();
+    }
+    assert_eq!(explained, natives.len(), "every file is argued for: {natives:#?}");
+    project
+}
+
+/// Real packages, each bringing its libraries in its own way: folders beside the package (numpy, pillow, psycopg2-binary), one
+/// file with everything (cryptography, pydantic-core), libraries in the package itself (pyarrow). Lambda loads all of them.
+/// The same zips of python3.13 on python3.11 are refused: modules for their Python, and what has a stable ABI (cryptography,
+/// pyarrow's own libraries) for its glibc.
 #[test]
-fn real_wheels_are_silent() {
-    for (runtime, arch) in
-        [("python3.13", "x86_64"), ("python3.13", "arm64"), ("python3.11", "x86_64"), ("python3.11", "arm64")]
-    {
-        let project = Project::empty();
-        project
-            .write(
-                "app.py",
-                "import numpy, cryptography, pydantic_core, psycopg2\n\ndef handler(event, context):\n    return 1\n",
-            )
-            .write("requirements.txt", "numpy\ncryptography\npydantic-core\npsycopg2-binary\n");
-        silent(&project, &["--runtime", runtime, "--arch", arch]);
-        let machines = machines(&project);
-        assert!(
-            machines.len() > 20 && machines.iter().all(|m| *m == if arch == "arm64" { "aarch64" } else { "x86_64" })
-        );
+fn verdicts_on_real_wheels_are_deserved() {
+    for arch in ["x86_64", "arm64"] {
+        for requirements in [DATA, SERVICES] {
+            argued(requirements, "python3.11", arch);
+            let newer = argued(requirements, "python3.13", arch);
+            let zip = newer.out("project.zip");
+            let run = newer.run(&[
+                "check",
+                zip.to_str().unwrap(),
+                "--runtime",
+                "python3.11",
+                "--arch",
+                arch,
+                "--format",
+                "json",
+            ]);
+            assert_eq!(run.code, 3, "{}", run.transcript());
+            let said: Value = serde_json::from_str(&run.stdout).unwrap();
+            let errors = |rule: &str| -> Vec<(String, String)> {
+                let all = said["findings"].as_array().unwrap().iter();
+                let chosen = all.filter(|f| f["rule"] == rule && f["level"] == "error");
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                chosen.map(|f| (text(&f["path"]), text(&f["message"]))).collect()
+            };
+            let old = errors("glibc-too-new");
+            let (file, symbol) = if requirements == DATA {
+                ("pyarrow/libarrow.so.1800", "GLIBC_2.28")
+            } else {
+                (
+                    "cryptography/hazmat/bindings/_rust.abi3.so",
+                    "GLIBC_2.28' not found (required by /var/task/cryptography/hazmat/bindings/_rust.abi3.so, for `statx`); python3.11 has glibc 2.26",
+                )
+            };
+            assert!(matches!(&old[..], [(path, message)] if path == file && message.contains(symbol)), "{old:#?}");
+            let modules = errors("python-abi-mismatch");
+            assert!(
+                modules.len() > 10 && modules.iter().all(|(path, _)| path.contains(".cpython-313-")),
+                "{modules:#?}"
+            );
+            assert_eq!(
+                said["findings"].as_array().unwrap().iter().filter(|f| f["level"] == "error").count(),
+                old.len() + modules.len()
+            );
+        }
     }
 }
 
@@ -272,6 +355,42 @@ fn real_addons_are_silent() {
         // The install script of sharp checks, and builds where there is no prebuilt; that it is not run is said apart.
         let native: Vec<_> = found.iter().filter(|f| f["rule"] != "install-script-not-run").collect();
         assert!(native.is_empty(), "{native:#?}");
+    }
+}
+
+/// argon2 brings addons for eleven platforms, and loads the one of the platform and C library that it runs on: that one is
+/// packed, which needs no more than glibc 2.34.
+#[test]
+fn of_prebuilt_addons_the_targets_is_packed() {
+    for (arch, addon) in [("x86_64", "linux-x64/argon2.glibc.node"), ("arm64", "linux-arm64/argon2.armv8.glibc.node")] {
+        let project = Project::empty();
+        let dependencies = r#"{"name": "p", "version": "1.0.0", "dependencies": {"argon2": "0.41.1"}}"#;
+        project.write("package.json", dependencies);
+        project
+            .write("index.js", "const argon2 = require('argon2');\nexports.handler = async () => argon2.hash('x');\n");
+        let run = project.run(&[
+            "build",
+            "--format",
+            "json",
+            "--runtime",
+            "nodejs22.x",
+            "--handler",
+            "index.handler",
+            "--arch",
+            arch,
+        ]);
+        let manifest: Value = serde_json::from_str(&run.stdout).unwrap();
+        let found = manifest["findings"].as_array().unwrap();
+        let said: Vec<_> = found.iter().filter(|f| f["rule"] != "install-script-not-run").collect();
+        assert!(said.is_empty(), "{said:#?}");
+        let unpacked = project.unpack("project.zip");
+        let addons: Vec<_> = unpacked.files().into_iter().filter(|file| file.ends_with(".node")).collect();
+        assert_eq!(addons, [format!("node_modules/argon2/prebuilds/{addon}")]);
+        assert!(common::newest_glibc(&unpacked.path(""), &addons).unwrap() <= 34);
+        if arch == common::host_architecture() {
+            let answer = common::call_node(&unpacked.path(""), "index.handler", "{}");
+            assert!(answer.as_str().unwrap().starts_with("$argon2"), "{answer}");
+        }
     }
 }
 
