@@ -31,6 +31,10 @@ const DROPPED: &[&str] = &[
     "-I/usr/local/include",
 ];
 
+/// What zig's linker does not know (patterns of the shell): that symbols of static libraries are not offered to others. What
+/// Python and Node.js load as a module is not offered to others anyway (`dlopen` without `RTLD_GLOBAL`).
+const UNKNOWN_TO_ZIG: &[&str] = &["-Wl,--exclude-libs=*", "-Wl,--exclude-libs,*"];
+
 /// See the module.
 #[derive(Debug)]
 pub(in crate::resolve) struct Wrappers {
@@ -61,8 +65,10 @@ impl Wrappers {
             fsio::write_atomic(&path, text.as_bytes())?;
             fsio::make_executable(&path)
         };
+        let mut dropped = DROPPED.to_vec();
         let (c, cxx) = match compilers {
             Compilers::Zig(zig) => {
+                dropped.extend(UNKNOWN_TO_ZIG);
                 let zig = quote(&zig.program.display().to_string());
                 for tool in ["ar", "ranlib"] {
                     script(tool, format!("#!/bin/sh\nexec {zig} {tool} \"$@\"\n"))?;
@@ -79,7 +85,7 @@ impl Wrappers {
         for (names, command, suffix) in all {
             let Some(command) = command else { continue };
             for name in names.iter().map(|name| (*name).to_owned()).chain([format!("{gnu}-{suffix}")]) {
-                script(&name, compiler(command, &flags))?;
+                script(&name, compiler(command, &flags, &dropped.join("|")))?;
             }
         }
         Ok(Self { folder: folder.to_owned(), has_cxx: cxx.is_some() })
@@ -121,8 +127,7 @@ fn flags(settings: &Settings<'_>) -> String {
 }
 
 /// A script that calls the compiler without the arguments that are dropped.
-fn compiler(command: &str, flags: &str) -> String {
-    let dropped = DROPPED.join("|");
+fn compiler(command: &str, flags: &str, dropped: &str) -> String {
     format!(
         "#!/bin/sh\n\
          for argument do\n\
@@ -162,6 +167,24 @@ mod tests {
         let tool = wrappers.used_by(Tool::new("sh").args(["-c", "echo $CC $CXX; command -v cc"]), &[]);
         let expected = format!("cc false\n{}\n", dir.path().join("bin/cc").display());
         assert_eq!(tool.run().unwrap().text(), expected);
+    }
+
+    #[test]
+    fn zigs_linker_is_not_told_what_it_does_not_know() {
+        let dir = tempfile::tempdir().unwrap();
+        let show = dir.path().join("show");
+        fsio::write_atomic(&show, b"#!/bin/sh\nprintf '<%s>' \"$@\"\n").unwrap();
+        fsio::make_executable(&show).unwrap();
+        let aim = Aim { architecture: Architecture::X86_64, os: OperatingSystem::AmazonLinux2 };
+        let zig = Compilers::Zig(super::super::Zig { program: show.clone(), version: "1".to_owned() });
+        let host = Compilers::Host { c: "true".to_owned(), cxx: Some(show.display().to_string()) };
+        let said = |compilers: &Compilers| {
+            let wrappers = Wrappers::write(&dir.path().join("bin"), compilers, aim, &Settings::default()).unwrap();
+            let call = "c++ -shared -Wl,--exclude-libs,ALL -Wl,--exclude-libs=libx.a -Wl,-z,now x.o";
+            wrappers.used_by(Tool::new("sh").args(["-c", call]), &[]).run().unwrap().text()
+        };
+        assert!(said(&zig).ends_with("<-shared><-Wl,-z,now><x.o>"));
+        assert!(said(&host).ends_with("<-shared><-Wl,--exclude-libs,ALL><-Wl,--exclude-libs=libx.a><-Wl,-z,now><x.o>"));
     }
 
     #[test]
