@@ -71,6 +71,9 @@ rules! {
     LayerNotImportable "layer-not-importable" Warning "The function's code does not find packages in layers.";
     ExtensionNotExecutable "extension-not-executable" Error "A Lambda extension may not be executed.";
     TemplateLeftAlone "template-left-alone" Warning "A function of the template is not packed.";
+    ReservedConcurrency "reserved-concurrency" Warning "Functions reserve more concurrency than an account has unless that was raised.";
+    AliasNotPublished "alias-not-published" Warning "A new version of the code is not published, since its place stays the same.";
+    InlineCode "inline-code" Error "Code in a template is of a runtime that takes none, or too large.";
     EnvTooLarge "env-too-large" Error "The environment variables are larger than Lambda takes.";
     EnvReservedKey "env-reserved-key" Error "An environment variable has a key that Lambda keeps for itself.";
     EnvKeyMalformed "env-key-malformed" Error "An environment variable has a key that Lambda does not accept.";

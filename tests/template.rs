@@ -312,6 +312,134 @@ fn what_was_built_elsewhere_is_packed_as_it_is() {
     );
 }
 
+const LOOP: &str = "\
+# Functions by a loop, each with its own code.
+Transform: AWS::LanguageExtensions
+Resources:
+  Role: {Type: AWS::IAM::Role, Properties: {AssumeRolePolicyDocument: {Version: '2012-10-17', Statement: []}}}
+  Fn::ForEach::Services:
+    - Name
+    - [orders, users]
+    - Service${Name}:
+        Type: AWS::Lambda::Function
+        Properties:
+          Code: !Sub './services/${Name}'   # one place for two
+          Handler: app.handler
+          Runtime: python3.13
+          Role: !GetAtt Role.Arn
+          Layers: [!Ref Packed]
+  Packed:
+    Type: AWS::Lambda::LayerVersion
+    Properties: {Content: layer.zip, CompatibleRuntimes: [python3.13]}
+  Site: {Type: AWS::ElasticBeanstalk::Application, Properties: {}}
+  SiteVersion:
+    Type: AWS::ElasticBeanstalk::ApplicationVersion
+    Properties: {ApplicationName: !Ref Site, SourceBundle: site}
+";
+
+/// The template after `AWS::LanguageExtensions`, as cfn-lint expands it: what CloudFormation would deploy.
+fn expanded(template: &std::path::Path) -> Value {
+    let script = "
+import json, sys
+import cfnlint.decode
+from cfnlint.template import Template
+from cfnlint.template.transforms._language_extensions import language_extension
+template, matches = cfnlint.decode.decode(sys.argv[1])
+assert not matches, matches
+matches, done = language_extension(Template(sys.argv[1], template, regions=['eu-west-1']))
+assert not matches, matches
+print(json.dumps(done))
+";
+    let lint = Command::new(python().with_file_name("cfn-lint"))
+        .args(["--non-zero-exit-code", "error", "--region", "eu-west-1", "--"])
+        .arg(template)
+        .output()
+        .unwrap();
+    assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
+    let output = Command::new(python()).args(["-c", script]).arg(template).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A value, looked up where it is to be looked up in a mapping.
+fn found<'t>(template: &'t Value, value: &'t Value) -> &'t str {
+    let Some(path) = value.get("Fn::FindInMap") else { return value.as_str().unwrap() };
+    let [table, row, column] = [0, 1, 2].map(|index| path[index].as_str().unwrap());
+    template["Mappings"][table][row][column].as_str().unwrap()
+}
+
+#[test]
+fn loops_zips_of_layers_and_folders_of_others_are_published() {
+    let project = Project::empty();
+    project.write("template.yaml", LOOP).write("site/index.html", "hello\n").write("site/.git/config", "");
+    for name in ["orders", "users"] {
+        project.write(&format!("services/{name}/app.py"), &format!("def handler(e, c):\n    return '{name}'\n"));
+    }
+    project.write("made/python/shared.py", "X = 1\n");
+    let make = ["-c", "cd made && zip -qr ../layer.zip python"];
+    let made = Command::new("sh").args(make).current_dir(project.path("")).status().unwrap();
+    assert!(made.success(), "apt-get install zip");
+    let manifest = project.build::<&str>(&[]);
+    assert_eq!(manifest["layers"][0]["name"], "Packed");
+    assert_eq!(project.unpack("Packed.zip").files(), ["python/shared.py"]);
+    assert_eq!(project.unpack("SiteVersion.zip").files(), ["index.html"]);
+    let built = expanded(&project.out("packaged.yaml"));
+    for name in ["orders", "users"] {
+        let code = found(&built, &built["Resources"][format!("Service{name}")]["Properties"]["Code"]);
+        assert_eq!(code, format!("Service{name}.zip"));
+    }
+    // What a loop does not change is as it was.
+    let packaged = project.read("target/lambda-pack/packaged.yaml");
+    let reference = "Code: !FindInMap [LambdaPackCode1, !Ref Name, Path]   # one place for two";
+    let lines = changed(LOOP, &packaged);
+    assert_eq!(
+        lines[1..3],
+        [reference, "Properties: {Content: Packed.zip, CompatibleRuntimes: [python3.13]}"],
+        "{lines:#?}"
+    );
+
+    let bucket = server().bucket("template-loops", true);
+    let mut command = project.command(&["publish", "--bucket", &bucket, "--format", "json"]);
+    let run = Run::of(server().sign_in(&mut command, "owner"), &project.path(""));
+    assert_eq!(run.code, 0, "{}", run.transcript());
+    let published = expanded(&project.out("packaged.yaml"));
+    let stored = server().versions(&bucket);
+    let is_there = |key: &str| stored.iter().any(|(stored, ..)| stored == key);
+    for name in ["orders", "users"] {
+        let code = &published["Resources"][format!("Service{name}")]["Properties"]["Code"];
+        let key = found(&published, &code["S3Key"]);
+        assert!(key.starts_with(&format!("Service{name}/")) && is_there(key), "{key}");
+        let version = found(&published, &code["S3ObjectVersion"]);
+        assert!(stored.iter().any(|(_, stored, ..)| stored == version), "{version}: {stored:?}");
+    }
+    let bundle = &published["Resources"]["SiteVersion"]["Properties"]["SourceBundle"];
+    assert!(is_there(bundle["S3Key"].as_str().unwrap()) && bundle["S3Bucket"] == bucket, "{bundle}");
+}
+
+#[test]
+fn what_a_template_gets_wrong_beside_its_code_is_told() {
+    let project = Project::empty();
+    project.write("api/app.py", "def handler(e, c):\n    return 1\n").write(
+        "template.yaml",
+        "Transform: AWS::Serverless-2016-10-31\nResources:\n  Api:\n    Type: AWS::Serverless::Function\n    Properties:\n      \
+         Runtime: python3.13\n      Handler: app.handler\n      CodeUri: api\n      ReservedConcurrentExecutions: 950\n  Old:\n    \
+         Type: AWS::Serverless::Function\n    Properties:\n      Runtime: python3.13\n      Handler: app.handler\n      \
+         CodeUri: s3://box/old.zip\n      AutoPublishAlias: live\n",
+    );
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 0, "{}", run.transcript());
+    let said = &run.stderr;
+    assert!(said.contains("warning[reserved-concurrency]") && said.contains("reserve 950"), "{said}");
+    assert!(said.contains("warning[alias-not-published] Old: Resources.Old.Properties.CodeUri: "), "{said}");
+    let inline =
+        "  Bad: {Type: AWS::Serverless::Function, Properties: {Runtime: ruby3.3, Handler: x.y, InlineCode: 'x'}}\n";
+    project.write("template.yaml", &(project.read("template.yaml") + inline));
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 3, "{}", run.transcript());
+    assert!(run.stderr.contains("ZipFile can only be used when Runtime is set to either of nodejs, python"));
+    assert!(!project.out("packaged.yaml").exists());
+}
+
 #[test]
 fn hostile_templates_are_refused() {
     let project = Project::empty();

@@ -1,15 +1,22 @@
 //! `env-too-large`, `env-reserved-key`, `env-key-malformed`. Values are never quoted: they may be secrets.
 
+use std::collections::BTreeMap;
+
 use super::Subject;
 use crate::finding::{Finding, Rule};
 use crate::lambda;
 
 pub(super) fn check_environment(subject: &Subject<'_>) -> Vec<Finding> {
-    if subject.environment.is_empty() {
+    of_variables(subject.environment)
+}
+
+/// What is to be said of variables.
+pub(super) fn of_variables(environment: &BTreeMap<String, String>) -> Vec<Finding> {
+    if environment.is_empty() {
         return Vec::new();
     }
     let mut findings = Vec::new();
-    let measured = lambda::measured_environment_bytes(subject.environment);
+    let measured = lambda::measured_environment_bytes(environment);
     if measured > lambda::ENVIRONMENT_LIMIT {
         findings.push(Finding::new(
             Rule::EnvTooLarge,
@@ -21,7 +28,7 @@ pub(super) fn check_environment(subject: &Subject<'_>) -> Vec<Finding> {
             "move large values to SSM Parameter Store, Secrets Manager or a file in the package",
         ));
     }
-    for key in subject.environment.keys() {
+    for key in environment.keys() {
         if lambda::is_reserved_key(key) {
             findings.push(Finding::new(
                 Rule::EnvReservedKey,
@@ -44,7 +51,6 @@ mod tests {
     use super::*;
     use crate::check::{Subject, testing};
     use crate::lambda::Date;
-    use std::collections::BTreeMap;
 
     fn rules(variables: &[(&str, &str)]) -> Vec<&'static str> {
         let environment: BTreeMap<String, String> =

@@ -11,6 +11,7 @@ mod native;
 mod runtime;
 mod secrets;
 mod size;
+mod template;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub use layers::{Attached, packages_stay};
 pub use native::{MissingLibrary, Mount, Native, check_native, missing_libraries};
 pub use runtime::check_runtime;
 pub use size::check_zip_size;
+pub use template::check_template;
 
 /// What the rules look at.
 #[derive(Debug, Clone, Copy)]

@@ -43,3 +43,13 @@ pub const COMPATIBLE_RUNTIMES: usize = 15;
 
 /// A function name has at most this many characters of `[a-zA-Z0-9-_]` (`FunctionName` in the Lambda API model).
 pub const FUNCTION_NAME_LENGTH: usize = 64;
+/// Concurrent executions of an account in a region, unless it has asked for more ("Lambda quotas" in the AWS Lambda Developer
+/// Guide).
+pub const CONCURRENCY: u64 = 1_000;
+/// So many of them functions may not reserve ("Configuring reserved concurrency" in the AWS Lambda Developer Guide).
+pub const UNRESERVED_CONCURRENCY: u64 = 100;
+/// What Lambda says when less than [`UNRESERVED_CONCURRENCY`] would stay (`InvalidParameterValueException`).
+pub const CONCURRENCY_MESSAGE: &str = "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [100].";
+/// Code that stands in a template, in bytes (`ZipFile` of "AWS::Lambda::Function Code" in the AWS CloudFormation template
+/// reference).
+pub const INLINE_LIMIT: usize = 4 * 1024 * 1024;

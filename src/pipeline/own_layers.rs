@@ -168,6 +168,9 @@ fn own_tree(
     }
     if let Some(parts) = resolved {
         findings.extend(parts.resolution.findings.iter().cloned());
+        if parts.spec.ready.is_some() {
+            own = layout::below(to.unwrap_or_default().trim_matches('/'), &parts.resolution.built)?;
+        }
         if let Some(cargo) = &parts.spec.cargo {
             // An extension is known by its file's name.
             let to = to.map_or_else(|| format!("extensions/{}", cargo.bin), |to| to.trim_matches('/').to_owned());

@@ -36,6 +36,9 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
     let start = Instant::now();
     let mut timings = Timings::default();
     let mut findings = project.findings.clone();
+    if let Some(template) = &project.template {
+        findings.extend(check::check_template(template, session.options.today));
+    }
     let skip = skipped_folders(session);
     let scene = Scene { project, skip: &skip, session };
     let nothing = Earlier::nothing();

@@ -129,11 +129,15 @@ impl Sender<'_> {
         template: &Template,
         sendings: &mut Sendings,
     ) -> Result<(), Failures> {
+        let out_dir = &self.session.options.out_dir;
         let mut stacks = Vec::new();
         templates::nested(template, &mut stacks);
         let all = std::iter::once(template).chain(stacks.iter().map(|(_, template)| *template));
         let files: Vec<&LocalFile> = all.flat_map(|template| &template.files).collect();
-        let parcels = files.iter().map(|file| parcel(&file.name, &file.path)).collect::<Result<Vec<_>>>()?;
+        let parcels = files
+            .iter()
+            .map(|file| parcel(&file.name, &templates::on_disk(file, out_dir)))
+            .collect::<Result<Vec<_>>>()?;
         let stored = publish::send_all(bucket, &parcels, self.options, self.session.reporter).map_err(Failures)?;
         for ((file, stored), parcel) in files.iter().zip(stored).zip(&parcels) {
             sendings.count(&stored, parcel.bytes);
@@ -143,7 +147,6 @@ impl Sender<'_> {
         }
         for (name, template) in stacks {
             let path = {
-                let out_dir = &self.session.options.out_dir;
                 let writer = templates::Writer { manifest: &built.manifest, out_dir, places: &built.places };
                 writer.write_one(template, name)?;
                 writer.file(name)

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use super::{Manifest, ManifestLayer, ManifestObject};
 use crate::error::{Error, Result};
+use crate::finding::Level;
 use crate::fsio;
-use crate::pack::Artifact;
+use crate::pack::{self, Artifact};
 use crate::project::Project;
+use crate::report::{Silent, Task, Unit};
 use crate::template::edit::{Edits, Place, relative, value};
 use crate::template::grow::{NewLayer, logical_id};
-use crate::template::{Code, Form, Template};
+use crate::template::{Code, Form, LocalFile, Template};
+use crate::tree::walk;
 
 /// Its file name in the output folder, whatever the template's own form is.
 pub(super) const PACKAGED: &str = "packaged.yaml";
@@ -27,6 +30,7 @@ pub(super) type Places = BTreeMap<String, Place>;
 pub(super) fn write(project: &Project, manifest: &Manifest, places: &Places, out_dir: &Path) -> Result<()> {
     let Some(template) = &project.template else { return Ok(()) };
     let writer = Writer { manifest, out_dir, places };
+    bundle(project, template, out_dir)?;
     if is_refused(manifest) {
         return writer.remove(template, "");
     }
@@ -34,8 +38,44 @@ pub(super) fn write(project: &Project, manifest: &Manifest, places: &Places, out
 }
 
 fn is_refused(manifest: &Manifest) -> bool {
-    manifest.functions.iter().any(|function| function.artifact.is_none())
+    manifest.findings.iter().any(|finding| finding.level == Level::Error)
+        || manifest.functions.iter().any(|function| function.artifact.is_none())
         || manifest.layers.iter().any(|layer| layer.artifact.is_none() && !layer.exists)
+}
+
+/// Where a file of a template is on this machine: a folder as the zip that [`bundle`] makes of it.
+pub(super) fn on_disk(file: &LocalFile, out_dir: &Path) -> PathBuf {
+    if file.path.is_dir() { out_dir.join(format!("{}.zip", file.name)) } else { file.path.clone() }
+}
+
+/// Zips folders that are no functions or layers, such as the sources of an application of Elastic Beanstalk: all of the
+/// folder but what is never packed.
+fn bundle(project: &Project, template: &Template, out_dir: &Path) -> Result<()> {
+    for file in template.files.iter().filter(|file| file.path.is_dir()) {
+        let skip = [out_dir.to_owned()];
+        let walked = walk::walk(&walk::Options {
+            root: &file.path,
+            project_root: &project.root,
+            skip: &skip,
+            exclude: &[],
+            include: &[],
+            replaced: &[],
+            filter: None,
+            only_include: false,
+            probe: false,
+        })?;
+        if let Some(finding) = walked.findings.iter().find(|finding| finding.level == Level::Error) {
+            let what = format!("`{}` cannot be packed: {}", file.path.display(), finding.message);
+            return Err(Error::failed(what).hint(finding.hint.clone()));
+        }
+        let target = on_disk(file, out_dir);
+        let task = Task::begin(&Silent, "Packing", None, Unit::Bytes);
+        if let Some(folder) = target.parent() {
+            fsio::create_dir_all(folder)?;
+        }
+        pack::pack(&walked.tree, &target, &task)?.file.commit()?;
+    }
+    template.stacks.iter().try_for_each(|stack| bundle(project, &stack.template, out_dir))
 }
 
 /// Nested stacks, the innermost first, each with its name and template.
@@ -98,18 +138,18 @@ impl Writer<'_> {
         });
         for (code, site, found) in functions.chain(layers) {
             if let Some(place) = self.place(code, found, folder) {
-                edits.place(&template.document, site, &place);
+                edits.place(site, &place);
             }
         }
         for file in &template.files {
-            let here = || Place::File(relative(folder, &file.path));
+            let here = || Place::File(relative(folder, &on_disk(file, self.out_dir)));
             let place = self.places.get(&file.name).cloned().unwrap_or_else(here);
-            edits.place(&template.document, &file.site, &place);
+            edits.place(&file.site, &place);
         }
         for inner in &template.stacks {
             let here = || Place::File(relative(folder, &self.file(&inner.id)));
             let place = self.places.get(&inner.id).cloned().unwrap_or_else(here);
-            edits.place(&template.document, &inner.site, &place);
+            edits.place(&inner.site, &place);
         }
         self.add_layers(template, folder, &mut edits)?;
         edits.apply(&template.document)

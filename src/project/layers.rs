@@ -13,6 +13,7 @@ use super::versions;
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::lambda::{Architecture, Family, LAYER_NAME_LENGTH};
+use crate::resolve::ready;
 use crate::split::Policy;
 use crate::tree::walk::Include;
 
@@ -239,7 +240,7 @@ impl Loader<'_> {
         let said = !written.architectures.is_empty() || !resolved.is_empty() || !native.is_empty();
         let architectures = if said { written.processors() } else { Vec::new() };
         let mut runtimes: Vec<String> = written.runtimes.iter().map(|runtime| runtime.value.clone()).collect();
-        if runtimes.is_empty() && resolved.iter().any(|spec| spec.cargo.is_none()) {
+        if runtimes.is_empty() && resolved.iter().any(|spec| spec.cargo.is_none() && spec.ready.is_none()) {
             runtimes = resolved.iter().map(|spec| spec.runtime.clone()).collect();
             runtimes.dedup();
         }
@@ -269,6 +270,14 @@ impl Loader<'_> {
             ..spec(path, versions::DEFAULT_PROVIDED, written.default_architecture)
         };
         let path = written.path.as_ref().map(|path| path.value.as_path());
+        if let Some(zip) = path.filter(|path| path.is_file()) {
+            let runtime = written.runtimes.first().map_or(versions::DEFAULT_PROVIDED, |runtime| &runtime.value);
+            let ready = |architecture: &Architecture| FunctionSpec {
+                ready: Some(zip.to_owned()),
+                ..spec(zip.parent().unwrap_or(zip), runtime, *architecture)
+            };
+            return Ok((None, written.processors().iter().map(ready).collect()));
+        }
         if let Some(path) = path
             && path.join("Cargo.toml").is_file()
             && written.runtimes.iter().all(|runtime| is_provided(&runtime.value))
@@ -335,12 +344,13 @@ fn has_manifest(path: &Path, written: &Written) -> bool {
 
 fn check_place(path: &Located<PathBuf>, root: &Path, is_manifest: bool) -> Result<()> {
     let shown = fsio::relative_to(&path.value, root).display().to_string();
-    let fits = if is_manifest { path.value.is_file() } else { path.value.is_dir() };
+    let is_zip = || path.value.is_file() && ready::is_archive(&path.value);
+    let fits = if is_manifest { path.value.is_file() } else { path.value.is_dir() || is_zip() };
     if !fits {
         let problem = match (path.value.exists(), is_manifest) {
             (false, _) => "does not exist",
             (true, true) => "is not a file",
-            (true, false) => "is not a folder",
+            (true, false) => "is neither a folder nor a zip",
         };
         return Err(path.error(format!("`{shown}` {problem}")).hint("paths are relative to the file that holds them"));
     }

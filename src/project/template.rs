@@ -14,6 +14,7 @@ use super::sources::{Build, Candidate, Described};
 use crate::error::{Error, Position, Result};
 use crate::finding::{Finding, Overrides, Rule};
 use crate::lambda::Architecture;
+use crate::resolve::ready;
 use crate::template::{self, Code, LayerUse, Template};
 
 /// Names of templates that are looked for in a folder.
@@ -235,9 +236,10 @@ fn of_layer(layer: &template::Layer, template: &Template) -> Result<Option<Writt
     };
     let error = |message: String| Error::config(message).at(&at.path, at.line_column);
     let method = layer.build.method.as_deref().filter(|_| !layer.build.skip);
-    if !path.is_dir() {
+    if !path.is_dir() && !ready::is_archive(path) {
         return Err(error(format!(
-            "layer `{}` is a file; only folders are packed as layers by this version",
+            "`{}`, the content of layer `{}`, is neither a folder nor a zip",
+            path.display(),
             layer.id
         )));
     }

@@ -52,7 +52,7 @@ fn resolve_one(request: &Request<'_>, context: &Context<'_>) -> Result<Resolutio
 }
 
 /// Whether it is to be unpacked: Lambda does so with zips and jars.
-fn is_archive(file: &Path) -> bool {
+pub(crate) fn is_archive(file: &Path) -> bool {
     file.extension().is_some_and(|ending| ending == "zip" || ending == "jar")
 }
 

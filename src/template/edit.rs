@@ -1,9 +1,10 @@
 //! A template with other text where code is named, and nothing else changed: comments, order, anchors, quotes and line
 //! endings stay as they are.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use super::maps::{self, Table};
 use super::resources::{Form, Site};
 use super::yaml::{Document, Kind, Node};
 use crate::error::{Error, Result};
@@ -38,18 +39,47 @@ struct Edit {
 
 /// Replacements in one document.
 #[derive(Debug, Default)]
-pub struct Edits(Vec<Edit>);
+pub struct Edits {
+    edits: Vec<Edit>,
+    /// What is to be named where.
+    places: Vec<(Site, Place)>,
+}
 
 impl Edits {
-    /// Says where the code of a site is.
-    pub fn place(&mut self, document: &Document, site: &Site, place: &Place) {
-        let is_json = is_json(document);
-        let value = written(place, site.form, is_json);
+    /// Says where the code of a site is. In a loop, one site is in several turns of it.
+    pub fn place(&mut self, site: &Site, place: &Place) {
+        self.places.push((site.clone(), place.clone()));
+    }
+
+    /// Writes the places down: what is the same in all turns of a loop as it is, what is not by a mapping.
+    fn write_places(&mut self, document: &Document) -> Result<()> {
+        let mut by_site: BTreeMap<(usize, &str), Vec<(Site, Place)>> = BTreeMap::new();
+        for (site, place) in std::mem::take(&mut self.places) {
+            by_site.entry((site.start(), site.key)).or_default().push((site, place));
+        }
+        let mut tables: Vec<Table> = Vec::new();
+        for turns in by_site.into_values() {
+            let Some((site, place)) = turns.first() else { continue };
+            let value = if turns.iter().all(|(_, other)| other == place) {
+                written(place, site.form, is_json(document))
+            } else {
+                let table = Table::of(document, &turns, tables.len() + 1)?;
+                let value = table.reference(site.form, is_json(document));
+                tables.push(table);
+                value
+            };
+            self.write(document, site, value);
+        }
+        maps::add(document, &tables, self);
+        Ok(())
+    }
+
+    fn write(&mut self, document: &Document, site: &Site, value: String) {
         match &site.value {
             Some(node) => {
                 let (start, end) = (node.start, node.end);
                 let value = if needs_line(document, node, start) { format!(" {value}") } else { value };
-                self.0.push(Edit { start, end, text: value, key: None });
+                self.edits.push(Edit { start, end, text: value, key: None });
             }
             None => self.insert_key(document, &site.properties, site.key, &value),
         }
@@ -58,32 +88,30 @@ impl Edits {
     /// A new key before the first of a map.
     pub(super) fn insert_key(&mut self, document: &Document, properties: &Node, key: &str, value: &str) {
         let edit = insertion(document, properties, key, value, is_json(document));
-        self.0.push(Edit { key: Some(key.to_owned()), ..edit });
+        self.edits.push(Edit { key: Some(key.to_owned()), ..edit });
     }
 
     /// Text between what stands there.
     pub(super) fn insert(&mut self, at: usize, key: &str, text: String) {
-        self.0.push(Edit { start: at, end: at, text, key: Some(key.to_owned()) });
+        self.edits.push(Edit { start: at, end: at, text, key: Some(key.to_owned()) });
     }
 
     /// The document with the replacements. Several of one place are one when they say the same.
     ///
     /// # Errors
-    /// When two of them differ: one place in the file would have to name two files.
+    /// When two of them differ and no loop tells which of them is meant.
     pub fn apply(mut self, document: &Document) -> Result<String> {
         // What is added at one place stands in the order in which it was added.
-        self.0.sort_by_key(|edit| (edit.start, edit.end));
-        self.0.dedup();
+        self.write_places(document)?;
+        self.edits.sort_by_key(|edit| (edit.start, edit.end));
+        self.edits.dedup();
         let mut out = String::with_capacity(document.text.len() + 256);
         let mut done = 0;
         let mut written: HashSet<(usize, &str)> = HashSet::new();
-        for edit in &self.0 {
+        for edit in &self.edits {
             let is_twice = edit.key.as_ref().is_some_and(|key| !written.insert((edit.start, key)));
             if edit.start < done || is_twice {
-                let (line, column) = document.position(edit.start);
-                return Err(Error::config("functions that a loop makes of this have different code")
-                    .at(&document.path, Some((line, column)))
-                    .hint("write them as resources of their own, or let them have the same code"));
+                return Err(maps::ambiguous(document, edit.start));
             }
             out.push_str(&document.text[done..edit.start]);
             out.push_str(&edit.text);
@@ -124,12 +152,8 @@ pub(super) fn written(place: &Place, form: Form, is_json: bool) -> String {
         Place::Https(url) => return quoted(url),
         Place::S3 { bucket, key, version } => (bucket, key, version.as_ref()),
     };
-    let [of_bucket, of_key, of_version] = match form {
-        Form::Code => ["S3Bucket", "S3Key", "S3ObjectVersion"],
-        Form::Uri => ["Bucket", "Key", "Version"],
-        Form::Bundle => ["S3Bucket", "S3Key", ""],
-        Form::Commit => ["Bucket", "Key", "ObjectVersion"],
-        Form::Url | Form::Https => return quoted(&format!("s3://{bucket}/{object}")),
+    let Some([of_bucket, of_key, of_version]) = form.keys() else {
+        return quoted(&format!("s3://{bucket}/{object}"));
     };
     let name = |name: &str| if is_json { quoted(name) } else { name.to_owned() };
     let version = version.filter(|_| !of_version.is_empty()).map(|version| (of_version, version));
@@ -196,7 +220,8 @@ mod tests {
         let properties = Arc::clone(document.root.get("P").unwrap());
         let value = properties.get("CodeUri").cloned();
         let mut edits = Edits::default();
-        edits.place(&document, &Site { key: "CodeUri", form: Form::Uri, value, properties }, place);
+        let loops = BTreeMap::new();
+        edits.place(&Site { key: "CodeUri", form: Form::Uri, value, properties, loops }, place);
         let after = edits.apply(&document).unwrap();
         let again = Document::parse(Path::new("t.yaml"), after.clone()).unwrap();
         assert!(again.root.get("P").unwrap().get("CodeUri").is_some(), "{after}");
@@ -212,6 +237,16 @@ mod tests {
                 "P:\n  CodeUri: src/ # why\n  X: &x 1\n",
                 "P:\n  CodeUri: ../api.zip # why\n  X: &x 1\n",
                 "P:\n  CodeUri: {Bucket: \"b\", Key: \"k: 1\", Version: \"v\"} # why\n  X: &x 1\n",
+            ),
+            (
+                "P:\n  CodeUri: 'src/it''s'   # why\n  X: 1\n",
+                "P:\n  CodeUri: ../api.zip   # why\n  X: 1\n",
+                "P:\n  CodeUri: {Bucket: \"b\", Key: \"k: 1\", Version: \"v\"}   # why\n  X: 1\n",
+            ),
+            (
+                "P:\n  CodeUri: !Sub \"a\\\"b\" # why\n  # more\n  X: 1\n",
+                "P:\n  CodeUri: ../api.zip # why\n  # more\n  X: 1\n",
+                "P:\n  CodeUri: {Bucket: \"b\", Key: \"k: 1\", Version: \"v\"} # why\n  # more\n  X: 1\n",
             ),
             (
                 "P:\r\n  CodeUri: !Sub 'src/${A}'\r\n",
@@ -258,16 +293,17 @@ mod tests {
     fn one_place_cannot_name_two() {
         let document = Document::parse(Path::new("t.yaml"), "P: {CodeUri: src}".to_owned()).unwrap();
         let properties = Arc::clone(document.root.get("P").unwrap());
-        let site = Site { key: "CodeUri", form: Form::Uri, value: properties.get("CodeUri").cloned(), properties };
+        let (value, loops) = (properties.get("CodeUri").cloned(), BTreeMap::new());
+        let site = Site { key: "CodeUri", form: Form::Uri, value, properties, loops };
         let mut edits = Edits::default();
-        edits.place(&document, &site, &Place::File("a.zip".into()));
-        edits.place(&document, &site, &Place::File("a.zip".into()));
-        edits.place(&document, &site, &Place::File("b.zip".into()));
+        edits.place(&site, &Place::File("a.zip".into()));
+        edits.place(&site, &Place::File("a.zip".into()));
+        edits.place(&site, &Place::File("b.zip".into()));
         assert!(edits.apply(&document).unwrap_err().to_string().contains("different code"));
         let site = Site { value: None, ..site };
         let mut edits = Edits::default();
-        edits.place(&document, &site, &Place::File("a.zip".into()));
-        edits.place(&document, &site, &Place::File("b.zip".into()));
+        edits.place(&site, &Place::File("a.zip".into()));
+        edits.place(&site, &Place::File("b.zip".into()));
         assert!(edits.apply(&document).unwrap_err().to_string().contains("different code"));
     }
 

@@ -21,7 +21,7 @@ const MAX_NODES: usize = 500_000;
 pub struct LocalFile {
     /// What it is called in outputs: the logical id, and the property when that is not the only one.
     pub name: String,
-    /// The file, absolute.
+    /// The file, absolute; or a folder, which is sent as a zip.
     pub path: PathBuf,
     /// Where it is written.
     pub site: Site,
@@ -60,8 +60,11 @@ pub(super) fn of_resource(id: &str, kind: &str, node: &Node, folder: &Path, scop
         let [above @ .., key] = path else { continue };
         let Some(holder) = above.iter().try_fold(properties, |node, key| node.get(key)) else { continue };
         let Some(value) = holder.get(key) else { continue };
-        if let Some(path) = local(value, folder, scope) {
-            let site = Site { key, form: *form, value: Some(Arc::clone(value)), properties: Arc::clone(holder) };
+        let is_bundle = matches!(form, Form::Bundle | Form::Commit);
+        let path = if is_bundle { existing(value, folder, scope) } else { local(value, folder, scope) };
+        if let Some(path) = path {
+            let (value, properties) = (Some(Arc::clone(value)), Arc::clone(holder));
+            let site = Site { key, form: *form, value, properties, loops: scope.loops.clone() };
             let name =
                 if *key == "DefinitionUri" || path_is_only(kind) { id.to_owned() } else { format!("{id}.{key}") };
             out.push(LocalFile { name, path, site });
@@ -77,12 +80,17 @@ fn path_is_only(kind: &str) -> bool {
 
 /// The file that a value names, when it is a path of one that is there.
 pub(super) fn local(value: &Node, folder: &Path, scope: &Scope) -> Option<PathBuf> {
+    existing(value, folder, scope).filter(|path| path.is_file())
+}
+
+/// The file or folder that a value names, when it is a path of one that is there.
+fn existing(value: &Node, folder: &Path, scope: &Scope) -> Option<PathBuf> {
     let Value::Text(text) = scope.value(value) else { return None };
     if text.is_empty() || text.contains("://") {
         return None;
     }
     let path = fsio::normalize(folder, Path::new(&text));
-    path.is_file().then_some(path)
+    path.exists().then_some(path)
 }
 
 /// Files that `AWS::Include` brings in, wherever that stands.
@@ -103,6 +111,7 @@ pub(super) fn includes(document: &Document, folder: &Path, scope: &Scope) -> Vec
                 form: Form::Url,
                 value: Some(Arc::clone(location)),
                 properties: Arc::clone(parameters),
+                loops: scope.loops.clone(),
             };
             out.push(LocalFile { name: format!("Include{}", out.len() + 1), path, site });
         }

@@ -14,6 +14,7 @@ pub mod eval;
 pub mod files;
 pub mod grow;
 mod loops;
+mod maps;
 pub mod resources;
 pub mod yaml;
 

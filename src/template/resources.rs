@@ -64,6 +64,19 @@ pub enum Form {
     Commit,
 }
 
+impl Form {
+    /// The keys of bucket, key and version; the last is empty where no version can be named. Nothing of an address.
+    pub(super) fn keys(self) -> Option<[&'static str; 3]> {
+        match self {
+            Self::Code => Some(["S3Bucket", "S3Key", "S3ObjectVersion"]),
+            Self::Uri => Some(["Bucket", "Key", "Version"]),
+            Self::Bundle => Some(["S3Bucket", "S3Key", ""]),
+            Self::Commit => Some(["Bucket", "Key", "ObjectVersion"]),
+            Self::Url | Self::Https => None,
+        }
+    }
+}
+
 /// Where something is written, to be replaced.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -75,6 +88,15 @@ pub struct Site {
     pub value: Option<Arc<Node>>,
     /// `Properties`.
     pub properties: Arc<Node>,
+    /// What loops around it have set.
+    pub loops: BTreeMap<String, String>,
+}
+
+impl Site {
+    /// Where it stands in the file, in bytes.
+    pub(super) fn start(&self) -> usize {
+        self.value.as_ref().map_or(self.properties.start, |value| value.start)
+    }
 }
 
 /// What a function or layer is made of.
@@ -126,6 +148,22 @@ pub struct Function {
     pub environment: BTreeMap<String, String>,
     /// `Metadata`.
     pub build: Build,
+    /// What the deployment is told beside its code.
+    pub deployment: Deployment,
+}
+
+/// What a function's deployment is told beside its code, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deployment {
+    /// `ReservedConcurrentExecutions`.
+    pub reserved_concurrency: Option<u64>,
+    /// Whether SAM publishes a version when `CodeUri` has changed (`AutoPublishAlias`).
+    pub publishes_alias: bool,
+    /// Whether the place of code changes with the code: it has a version, or `AutoPublishCodeSha256` or
+    /// `AutoPublishAliasAllProperties` say when to publish.
+    pub tells_versions: bool,
+    /// Bytes of code that stands in the template; of a text with values to be put in, of the text.
+    pub inline_bytes: Option<usize>,
 }
 
 /// How `Metadata` says that something is built.
@@ -384,8 +422,37 @@ impl Reader<'_> {
             layers: self.layers(&properties, is_serverless),
             environment: self.environment(&properties, is_serverless),
             build: self.build(),
-            site: Site { key, form: form(is_serverless), value: properties.get(key).cloned(), properties },
+            deployment: self.deployment(&properties, is_serverless),
+            site: Site {
+                key,
+                form: form(is_serverless),
+                value: properties.get(key).cloned(),
+                properties,
+                loops: self.resource.loops.clone(),
+            },
         })
+    }
+
+    fn deployment(&self, properties: &Arc<Node>, is_serverless: bool) -> Deployment {
+        let of = |key: &str| self.property(properties, key, is_serverless);
+        let sam = |key: &str| of(key).filter(|_| is_serverless);
+        let code = of(if is_serverless { "CodeUri" } else { "Code" });
+        let place = self.text(code.clone()).unwrap_or_default();
+        let has_version =
+            code.as_ref().is_some_and(|code| code.get("Version").is_some()) || place.contains("versionId=");
+        let zip_file = code.as_ref().and_then(|code| code.get("ZipFile")).cloned();
+        let bytes = |node: Arc<Node>| match &node.kind {
+            Kind::Scalar { text, .. } => Some(text.len()),
+            _ => self.scope.value(&node).text().map(str::len),
+        };
+        Deployment {
+            reserved_concurrency: self.text(of("ReservedConcurrentExecutions")).and_then(|text| text.parse().ok()),
+            publishes_alias: sam("AutoPublishAlias").is_some(),
+            tells_versions: has_version
+                || sam("AutoPublishCodeSha256").is_some()
+                || sam("AutoPublishAliasAllProperties").is_some(),
+            inline_bytes: sam("InlineCode").or(zip_file).and_then(bytes),
+        }
     }
 
     /// Lists of `Globals` come first, as SAM joins them.
@@ -456,6 +523,7 @@ impl Reader<'_> {
                 form: form(is_serverless),
                 value: Some(Arc::clone(node)),
                 properties: Arc::clone(&properties),
+                loops: self.resource.loops.clone(),
             },
         })
     }
@@ -497,7 +565,8 @@ impl Reader<'_> {
             Some((name.to_owned(), self.scope.value(value).text()?.to_owned()))
         });
         let template = Template::nested(document, &passed.collect(), &self.scope.pseudo, &inner)?;
-        let site = Site { key, form: Form::Https, value: Some(Arc::clone(node)), properties: Arc::clone(properties) };
+        let (value, properties) = (Some(Arc::clone(node)), Arc::clone(properties));
+        let site = Site { key, form: Form::Https, value, properties, loops: self.resource.loops.clone() };
         Ok(Some(Stack { id: around.named(&self.resource.id), site, template }))
     }
 

@@ -229,7 +229,11 @@ impl<'t> Builder<'t> {
                 let plain = style == ScalarStyle::Plain;
                 let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
                 // The end may be told with the blanks behind it, and the start of a block without its indicator.
-                let end = if plain || is_block { start + self.text[start..end].trim_end().len() } else { end };
+                let end = match style {
+                    ScalarStyle::SingleQuoted => self.closed(start, '\'').unwrap_or(end),
+                    ScalarStyle::DoubleQuoted => self.closed(start, '"').unwrap_or(end),
+                    _ => start + self.text[start..end].trim_end().len(),
+                };
                 let start = if is_block { self.indicator(start) } else { start };
                 let kind = Kind::Scalar { text: text.into_owned(), plain };
                 let node = Arc::new(Node {
@@ -260,6 +264,23 @@ impl<'t> Builder<'t> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Behind the quote that ends a scalar, which the parser tells with the comment behind it.
+    fn closed(&self, start: usize, quote: char) -> Option<usize> {
+        let opened = start + self.text[start..].find(quote)? + 1;
+        let mut rest = self.text[opened..].char_indices().peekable();
+        while let Some((at, c)) = rest.next() {
+            // Two single quotes are one, and a backslash takes what follows with it.
+            let is_escape =
+                c == '\\' && quote == '"' || c == '\'' && quote == '\'' && rest.peek().is_some_and(|(_, c)| *c == '\'');
+            if is_escape {
+                rest.next();
+            } else if c == quote {
+                return Some(opened + at + 1);
+            }
+        }
+        None
     }
 
     /// Where the `|` or `>` of a block stands whose text begins at a byte; there, when it begins with it.
