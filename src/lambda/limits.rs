@@ -50,6 +50,6 @@ pub const CONCURRENCY: u64 = 1_000;
 pub const UNRESERVED_CONCURRENCY: u64 = 100;
 /// What Lambda says when less than [`UNRESERVED_CONCURRENCY`] would stay (`InvalidParameterValueException`).
 pub const CONCURRENCY_MESSAGE: &str = "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [100].";
-/// Code that stands in a template, in bytes (`ZipFile` of "AWS::Lambda::Function Code" in the AWS CloudFormation template
+/// Code that stands in a template, in bytes (`ZipFile` of `AWS::Lambda::Function` in the AWS CloudFormation template
 /// reference).
 pub const INLINE_LIMIT: usize = 4 * 1024 * 1024;
