@@ -210,3 +210,45 @@ fn slim_packages_fit_and_work() {
     let run = project.run(&["plan"]);
     assert!(run.stdout.contains("left out of packages: headers ") && !run.stdout.contains("tests "), "{}", run.stdout);
 }
+
+/// better-sqlite3 fetches what it does not bring from where nothing is fetched here, and so is compiled: SQLite itself, and the
+/// addon in C++.
+#[test]
+fn a_popular_addon_is_compiled_for_both_processors() {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/cross");
+    assert!(tools.join("zig").exists(), "zig is missing: run `make tools`");
+    let major = common::tool(
+        "node",
+        &["-p".as_ref(), "process.versions.node.split('.')[0]".as_ref()],
+        "apt-get install nodejs",
+    );
+    for arch in ["x86_64", "arm64"] {
+        let project = Project::empty();
+        project
+            .write("package.json", r#"{"name": "f", "version": "1.0.0", "dependencies": {"better-sqlite3": "11.5.0"}}"#)
+            .write(
+                "index.js",
+                "const Database = require('better-sqlite3');\nexports.handler = async event => {\n  \
+                 const db = new Database(':memory:');\n  db.exec('create table t(a)');\n  \
+                 db.prepare('insert into t values (?)').run(event.n);\n  return db.prepare('select a from t').get().a;\n};\n",
+            )
+            .write(
+                "lambda-pack.toml",
+                &format!("[functions.f]\npath = '.'\nruntime = 'nodejs{}.x'\nhandler = 'index.handler'\nallow-scripts = ['better-sqlite3']\n", major.trim()),
+            );
+        let args = ["build", "--format", "json", "--arch", arch];
+        let run = common::Run::of(project.command(&args).env("PATH", common::with_path(&tools)), &project.path(""));
+        assert_eq!(run.code, 0, "{}", run.transcript());
+        let unpacked = project.unpack("f.zip");
+        let addons: Vec<_> = unpacked.files().into_iter().filter(|file| file.ends_with(".node")).collect();
+        for addon in &addons {
+            let machine = common::elf_machine(&std::fs::read(unpacked.path(addon)).unwrap());
+            assert_eq!(machine, Some(if arch == "arm64" { "aarch64" } else { "x86_64" }), "{addon}");
+        }
+        assert!(addons.iter().any(|file| file.ends_with("/build/Release/better_sqlite3.node")), "{addons:?}");
+        assert!(common::newest_glibc(&unpacked.path(""), &addons).unwrap() <= 34);
+        if arch == common::host_architecture() {
+            assert_eq!(common::call_node(&unpacked.path(""), "index.handler", r#"{"n": 42}"#), 42);
+        }
+    }
+}
