@@ -43,7 +43,7 @@ fn python_packages_are_what_uv_would_install() {
     for (runtime, arch) in [("python3.13", "x86_64"), ("python3.12", "arm64"), ("python3.11", "x86_64")] {
         for (group, packages) in PYTHON.iter().enumerate() {
             // uv knows no platform of glibc 2.26, and so cannot install what only has wheels of manylinux_2_24 to 2_26.
-            if runtime == "python3.11" && ![0, 3].contains(&group) {
+            if runtime == "python3.11" && group != 0 {
                 continue;
             }
             let project = Project::empty();
