@@ -26,6 +26,10 @@ pub(super) struct Question<'a> {
     pub(super) offline: bool,
     /// What was answered before, unless the question depends on more than can be told.
     pub(super) answers: Option<Answers<'a>>,
+    /// Everything that is needed stands in it, with digests: nothing else is looked for, and any index will do.
+    pub(super) is_complete: bool,
+    /// Arguments that name extras and groups of a `pyproject.toml`, which uv reads itself.
+    pub(super) added: &'a [String],
 }
 
 impl Question<'_> {

@@ -79,7 +79,7 @@ source = { registry = "x" }
 const WANTED: &str = r#"["num>=1", "old; python_version < '3.11'", "web[fast]"]"#;
 
 fn labels(runtime: &str, wanted: &str) -> Result<Vec<String>> {
-    Ok(lock(FORKED).pins(&project(wanted), &target(runtime))?.iter().map(Pin::label).collect())
+    Ok(lock(FORKED).pins(&project(wanted), &Selection::default(), &target(runtime))?.iter().map(Pin::label).collect())
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn an_archive_without_digest_is_refused() {
         "version = \"1\"\nsource = { registry = \"x\" }\nwheels = [{ url = \"file:///web-1-py3-none-any.whl\" }]\n[package.opt",
         1,
     );
-    let error = lock(&text).pins(&project(WANTED), &target("python3.13")).unwrap_err();
+    let error = lock(&text).pins(&project(WANTED), &Selection::default(), &target("python3.13")).unwrap_err();
     assert!(error.to_string().contains("web-1-py3-none-any.whl") && error.to_string().contains("no digest"), "{error}");
 }
 
@@ -144,7 +144,7 @@ wheels = [{ filename = "f-1-py3-none-any.whl", hash = "sha256:00" }]
 "#;
     let mut pyproject = project(r#"["lib>=3", "tool", "file"]"#);
     pyproject.path = PathBuf::from("/p/app/pyproject.toml");
-    let pins = lock(text).pins(&pyproject, &target("python3.13")).unwrap();
+    let pins = lock(text).pins(&pyproject, &Selection::default(), &target("python3.13")).unwrap();
     let origins: Vec<_> = pins.into_iter().map(|pin| pin.origin).collect();
     assert_eq!(
         origins,
