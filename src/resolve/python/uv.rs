@@ -186,7 +186,11 @@ impl<'a> Uv<'a> {
             tool = tool.args(["--only-binary", name]);
         }
         if question.is_complete {
-            tool = tool.args(["--no-deps", "--index-strategy", "unsafe-best-match"]);
+            tool = tool.arg("--no-deps");
+            // Whichever index has a file of the lock will do. Of one alone, uv tells better why it does not answer.
+            if question.requirements.index_options().iter().any(|option| option == "--extra-index-url") {
+                tool = tool.args(["--index-strategy", "unsafe-best-match"]);
+            }
         }
         tool = tool.args(question.added);
         if let Some(constraints) = constraints {
