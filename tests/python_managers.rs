@@ -20,6 +20,10 @@ fn tools() -> PathBuf {
 
 /// Runs one of the managers in a folder, with nothing of this machine's settings; gives its standard output.
 fn manager(folder: &Path, program: &str, args: &[&str]) -> String {
+    manager_with(folder, program, args, &[])
+}
+
+fn manager_with(folder: &Path, program: &str, args: &[&str], settings: &[(&str, &str)]) -> String {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("managers");
     let mut command = Command::new(tools().join(program));
     command
@@ -37,11 +41,21 @@ fn manager(folder: &Path, program: &str, args: &[&str]) -> String {
         .env("PDM_LOG_DIR", kept.join("pdm-log"))
         .env("PDM_USE_VENV", "0")
         .env("PDM_CHECK_UPDATE", "0")
+        .envs(settings.iter().copied())
         .env("PATH", common::with_path(&tools()));
     let output = command.output().unwrap_or_else(|e| panic!("{program} cannot be run ({e}): run `make tools`"));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {}{stderr}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A folder with the managers' Python, and so with pip and without uv.
+fn only_pip() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let python = folder.path().join("python3");
+    std::fs::write(&python, format!("#!/bin/sh\nexec '{}' \"$@\"\n", tools().join("python").display())).unwrap();
+    common::tool("chmod", &["755".as_ref(), python.as_os_str()], "apt-get install coreutils");
+    folder
 }
 
 /// The Python of the managers, which Pipenv locks for.
@@ -125,7 +139,7 @@ fn functions(minor: u8, more: &str) -> String {
     };
     [
         // So that locks of one content are zips of one content.
-        "[defaults]\nexclude = ['*.lock', 'pyproject.toml']\n".to_owned(),
+        "[defaults]\nexclude = ['*.lock', 'pylock.toml', 'pyproject.toml']\n".to_owned(),
         function("intel", minor, "x86_64", ""),
         function("graviton", minor, "arm64", ""),
         function("more", minor, common::host_architecture(), more),
@@ -228,11 +242,7 @@ fn poetry() {
     let lock = project.read(&format!("{FOLDER}/poetry.lock"));
     let source = lock.split("\n\n").find(|part| part.starts_with("[package.source]\ntype = \"legacy\"")).unwrap();
     project.write(&format!("{FOLDER}/poetry.lock"), &lock.replace(&format!("{source}\n\n"), ""));
-    let only_pip = tempfile::tempdir().unwrap();
-    let script = format!("#!/bin/sh\nexec '{}' \"$@\"\n", tools().join("python").display());
-    let python = only_pip.path().join("python3");
-    std::fs::write(&python, script).unwrap();
-    common::tool("chmod", &["755".as_ref(), python.as_os_str()], "apt-get install coreutils");
+    let only_pip = only_pip();
     let zip = |name: &str| std::fs::read(folder.join(format!("target/lambda-pack/{name}.zip"))).unwrap();
     let before = zip("intel");
     let mut command = project.command(&["build", FOLDER, "--function", "intel"]);
@@ -300,11 +310,14 @@ fn pdm() {
             .map(|name| std::fs::read(folder.join(format!("target/lambda-pack/{name}.zip"))).unwrap())
     };
     let before = zips();
-    for strategy in ["static_urls", "no_static_urls,no_inherit_metadata"] {
-        manager(&folder, "pdm", &["lock", "--quiet", "-G", ":all", "-S", strategy]);
-        project.build(&[FOLDER, "--locked", "--no-cache"]);
-        assert!(before == zips(), "{strategy}");
-    }
+    manager(&folder, "pdm", &["lock", "--quiet", "-G", ":all", "-S", "static_urls,no_inherit_metadata"]);
+    project.build(&[FOLDER, "--locked", "--no-cache"]);
+    assert!(before == zips(), "URLs and no groups");
+    // So is the format that all managers share.
+    std::fs::remove_file(folder.join("pdm.lock")).unwrap();
+    manager_with(&folder, "pdm", &["lock", "--quiet", "-G", ":all"], &[("PDM_LOCK_FORMAT", "pylock")]);
+    project.build(&[FOLDER, "--locked", "--no-cache"]);
+    assert!(before == zips(), "pylock.toml");
 }
 
 const WORKSPACE: &str = "[project]\nname = 'all'\nversion = '0'\nrequires-python = '>=3.10'\n[tool.uv.workspace]\nmembers = ['services/*', 'packages/*']\n";
@@ -432,4 +445,62 @@ fn a_lock_names_nothing_outside_of_the_project() {
     project.write("pdm.lock", &format!("[metadata]\nlock_version = '4.5'\nstrategy = ['inherit_metadata']\n[[package]]\nname = 'a'\nversion = '1'\ngroups = ['default']\npath = '{outside}'\n"));
     let run = project.run(&["plan"]);
     assert!(run.code == 2 && run.stderr.contains("lies outside the project"), "{}", run.transcript());
+}
+
+#[test]
+fn a_package_of_poetry_with_src_is_built() {
+    let project = Project::empty();
+    project
+        .write(
+            "pyproject.toml",
+            "[build-system]\nrequires = ['poetry-core']\nbuild-backend = 'poetry.core.masonry.api'\n\
+             [tool.poetry]\nname = 'svc'\nversion = '1.5'\ndescription = ''\nauthors = []\npackages = [{ include = 'svc', from = 'src' }]\n\
+             [tool.poetry.dependencies]\npython = '>=3.9'\n",
+        )
+        .write("poetry.lock", "package = []\n[metadata]\nlock-version = '2.1'\npython-versions = '>=3.9'\n")
+        .write("src/svc/__init__.py", "")
+        .write("src/svc/app.py", "def handler(event, context):\n    return 'built'\n")
+        .write("lambda-pack.toml", "[functions.f]\npath = '.'\nruntime = 'python3.13'\nhandler = 'svc.app.handler'\n");
+    let manifest = project.build::<&str>(&[]);
+    assert_eq!(packed(&manifest)["f"], ["svc 1.5"]);
+    let files = project.unpack("f.zip");
+    let (_, python) = &common::pythons()[0];
+    assert_eq!(common::call_python(python, &files.path(""), "svc.app.handler", "{}"), "built");
+    // What is not a package is packed as it lies.
+    let text = project.read("pyproject.toml").replace("authors", "package-mode = false\nauthors");
+    project.write("pyproject.toml", &text);
+    let plan = project.run(&["plan"]);
+    assert!(
+        plan.stdout.contains("handler-not-found") || plan.stderr.contains("handler-not-found"),
+        "{}",
+        plan.transcript()
+    );
+}
+
+#[test]
+fn extras_and_groups_of_a_project_without_lock() {
+    let project = Project::empty();
+    let config = "[functions.f]\npath = '.'\nruntime = 'python3.13'\nhandler = 'app.handler'\nextras = ['s3']\ngroups = ['prod']\n";
+    project
+        .write("app.py", "def handler(event, context): pass\n")
+        .write(
+            "pyproject.toml",
+            "[project]\nname = 'a'\nversion = '1'\nrequires-python = '>=3.10'\ndependencies = ['idna==3.10']\n\
+             [project.optional-dependencies]\ns3 = ['jmespath==1.1.0']\n[dependency-groups]\nprod = [{ include-group = 'probes' }]\nprobes = ['attrs==26.1.0']\n",
+        )
+        .write("lambda-pack.toml", config);
+    let only_pip = only_pip();
+    for path in [common::path_with_tools(), format!("{}:/usr/bin:/bin", only_pip.path().display()).into()] {
+        let mut command = project.command(&["build", "--format", "json"]);
+        let run = common::Run::of(command.env("PATH", path).env_remove("PIP_FIND_LINKS"), &project.path(""));
+        assert_eq!(run.code, 0, "{}", run.transcript());
+        let manifest: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(packed(&manifest)["f"], ["attrs 26.1.0", "idna 3.10", "jmespath 1.1.0"]);
+    }
+    project.write("lambda-pack.toml", &config.replace("'prod'", "'prud'"));
+    let run = project.run(&["plan"]);
+    assert!(run.code == 2 && run.stderr.contains("the groups are `probes`, `prod`"), "{}", run.transcript());
+    project.write("requirements.txt", "idna==3.10\n");
+    let run = project.run(&["plan"]);
+    assert!(run.code == 2 && run.stderr.contains("a requirements.txt has no extra `s3`"), "{}", run.transcript());
 }
