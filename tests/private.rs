@@ -116,6 +116,10 @@ fn indexes_that_locks_name_are_read_with_what_their_managers_know_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, port, digest) = private_index(folder.path());
     let host = format!("127.0.0.1:{port}");
+    let only_pip = tempfile::tempdir().unwrap();
+    let python = only_pip.path().join("python3");
+    std::fs::write(&python, format!("#!/bin/sh\nexec '{}' \"$@\"\n", common::server::python().display())).unwrap();
+    common::tool("chmod", &["755".as_ref(), python.as_os_str()], "apt-get install coreutils");
     let poetry = format!(
         "[[package]]\nname = 'secretlib'\nversion = '1.0'\ngroups = ['main']\n\
          files = [{{ file = 'secretlib-1.0-py3-none-any.whl', hash = 'sha256:{digest}' }}]\n\
@@ -149,12 +153,15 @@ fn indexes_that_locks_name_are_read_with_what_their_managers_know_of_them() {
                 &format!("[project]\nname = 'f'\nversion = '1'\ndependencies = ['secretlib']\n{sources}"),
             );
         }
+        let kept = folder.path().join(file);
         let run = |known: &[(&str, &str)]| {
             let mut command = project.command(&["build", "-vv", "--runtime", "python3.13"]);
             command
-                .env("LAMBDA_PACK_CACHE_DIR", folder.path().join(file))
+                .env("LAMBDA_PACK_CACHE_DIR", &kept)
                 .env("UV_CACHE_DIR", folder.path().join("uv").join(file))
+                .env("PIP_CACHE_DIR", folder.path().join("pip"))
                 .env("NETRC", "/nowhere")
+                .env_remove("PIP_FIND_LINKS")
                 .envs(known.iter().copied());
             common::Run::of(&mut command, &project.path(""))
         };
@@ -167,13 +174,16 @@ fn indexes_that_locks_name_are_read_with_what_their_managers_know_of_them() {
         ]);
         assert!(wrong.code == 1 && wrong.stderr.contains("401"), "{file}: {}", wrong.transcript());
         assert!(!is_written("Wr0ng", &[], &wrong), "{file}: {}", wrong.transcript());
-        let done = run(variables);
-        assert_eq!(done.code, 0, "{file}: {}", done.transcript());
-        assert!(project.unpack("project.zip").files().contains(&"secretlib.py".to_owned()), "{file}");
-        let written = [folder.path().join(file), project.path("target")];
-        assert!(
-            !is_written("Pr1vate", &written.each_ref().map(AsRef::as_ref), &done),
-            "{file}: the password was written"
-        );
+        for path in [common::path_with_tools(), format!("{}:/usr/bin:/bin", only_pip.path().display()).into()] {
+            let _ = std::fs::remove_dir_all(&kept);
+            let _ = std::fs::remove_dir_all(project.path("target"));
+            let path = path.to_str().unwrap();
+            let done = run(&[&variables[..], &[("PATH", path)]].concat());
+            assert_eq!(done.code, 0, "{file}: {}", done.transcript());
+            assert!(project.unpack("project.zip").files().contains(&"secretlib.py".to_owned()), "{file}");
+            let written = [kept.clone(), project.path("target")];
+            let is_written = is_written("Pr1vate", &written.each_ref().map(AsRef::as_ref), &done);
+            assert!(!is_written, "{file}: the password was written");
+        }
     }
 }
