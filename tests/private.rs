@@ -15,8 +15,8 @@ impl Drop for Running {
     }
 }
 
-/// A package index that wants `someone:Pr1vate/Index`, with one package; its process and its port.
-fn private_index(folder: &Path) -> (Running, u16) {
+/// A package index that wants `someone:Pr1vate/Index`, with one package; its process, its port, and the wheel's digest.
+fn private_index(folder: &Path) -> (Running, u16, String) {
     let serve = "import base64, hashlib, http.server, io, zipfile\n\
                  wheel = io.BytesIO()\n\
                  with zipfile.ZipFile(wheel, 'w') as w:\n    \
@@ -41,7 +41,7 @@ fn private_index(folder: &Path) -> (Running, u16) {
                    do_HEAD = do_GET\n    \
                    def log_message(self, *args): pass\n\
                  server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)\n\
-                 print(server.server_port, flush=True)\n\
+                 print(server.server_port, hashlib.sha256(wheel).hexdigest(), flush=True)\n\
                  server.serve_forever()\n";
     let mut command = std::process::Command::new("python3");
     command
@@ -52,13 +52,21 @@ fn private_index(folder: &Path) -> (Running, u16) {
     let mut child = command.spawn().expect("python3 is missing: apt-get install python3");
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
-    (Running(child), line.trim().parse().unwrap())
+    let (port, digest) = line.trim().split_once(' ').unwrap();
+    (Running(child), port.parse().unwrap(), digest.to_owned())
+}
+
+/// Whether a password stands in what a run has written or said.
+fn is_written(password: &str, folders: &[&Path], run: &common::Run) -> bool {
+    let files = folders.iter().flat_map(walkdir::WalkDir::new).flatten().filter(|entry| entry.file_type().is_file());
+    let texts = files.map(|entry| String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).into_owned());
+    texts.chain([run.stdout.clone(), run.stderr.clone()]).any(|text| text.contains(password))
 }
 
 #[test]
 fn a_private_index_is_read_with_what_the_tools_know_of_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (_server, port) = private_index(folder.path());
+    let (_server, port, _) = private_index(folder.path());
     let host = format!("127.0.0.1:{port}");
     let named = format!("[[index]]\nname = \"our-own\"\nurl = \"http://{host}/simple\"\ndefault = true\n");
     let netrc = folder.path().join("netrc");
@@ -95,14 +103,87 @@ fn a_private_index_is_read_with_what_the_tools_know_of_it() {
         let run = common::Run::of(&mut command, &project.path(""));
         assert_eq!(run.code, 0, "{what}: {}", run.transcript());
         assert!(project.unpack("project.zip").files().contains(&"secretlib.py".to_owned()), "{what}");
-        let written: Vec<String> = [folder.path().join(what), project.path("target")]
-            .iter()
-            .flat_map(walkdir::WalkDir::new)
-            .flatten()
-            .filter(|entry| entry.file_type().is_file())
-            .map(|entry| String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).into_owned())
-            .chain([run.stdout, run.stderr])
-            .collect();
-        assert!(!written.iter().any(|text| text.contains("Pr1vate")), "{what}: the password was written");
+        let written = [folder.path().join(what), project.path("target")];
+        assert!(
+            !is_written("Pr1vate", &written.each_ref().map(AsRef::as_ref), &run),
+            "{what}: the password was written"
+        );
+    }
+}
+
+#[test]
+fn indexes_that_locks_name_are_read_with_what_their_managers_know_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, port, digest) = private_index(folder.path());
+    let host = format!("127.0.0.1:{port}");
+    let only_pip = tempfile::tempdir().unwrap();
+    let python = only_pip.path().join("python3");
+    std::fs::write(&python, format!("#!/bin/sh\nexec '{}' \"$@\"\n", common::server::python().display())).unwrap();
+    common::tool("chmod", &["755".as_ref(), python.as_os_str()], "apt-get install coreutils");
+    let poetry = format!(
+        "[[package]]\nname = 'secretlib'\nversion = '1.0'\ngroups = ['main']\n\
+         files = [{{ file = 'secretlib-1.0-py3-none-any.whl', hash = 'sha256:{digest}' }}]\n\
+         [package.source]\ntype = 'legacy'\nurl = 'http://{host}/simple'\nreference = 'our-own'\n[metadata]\nlock-version = '2.1'\n"
+    );
+    let pipfile = format!(
+        "{{\"_meta\": {{\"pipfile-spec\": 6, \"sources\": [{{\"name\": \"our-own\", \"url\": \"http://someone:${{INDEX_PASSWORD}}@{host}/simple\"}}]}}, \
+         \"default\": {{\"secretlib\": {{\"version\": \"==1.0\", \"hashes\": [\"sha256:{digest}\"]}}}}}}"
+    );
+    let pdm = format!(
+        "[metadata]\nlock_version = '4.5.0'\nstrategy = ['inherit_metadata']\n[[package]]\nname = 'secretlib'\nversion = '1.0'\ngroups = ['default']\n\
+         files = [{{ file = 'secretlib-1.0-py3-none-any.whl', hash = 'sha256:{digest}' }}]\n"
+    );
+    let sources =
+        format!("[[tool.pdm.source]]\nname = 'pypi'\nurl = 'http://someone:${{INDEX_PASSWORD}}@{host}/simple'\n");
+    let poetrys = vec![
+        ("POETRY_HTTP_BASIC_OUR_OWN_USERNAME", "someone"),
+        ("POETRY_HTTP_BASIC_OUR_OWN_PASSWORD", "Pr1vate/Index"),
+    ];
+    let variable = vec![("INDEX_PASSWORD", "Pr1vate%2FIndex")];
+    for (file, lock, sources, variables, refusal) in [
+        ("poetry.lock", &poetry, "", &poetrys, "401"),
+        ("Pipfile.lock", &pipfile, "", &variable, "`INDEX_PASSWORD` in the URL of an index is not set"),
+        ("pdm.lock", &pdm, sources.as_str(), &variable, "`INDEX_PASSWORD` in the URL of an index is not set"),
+    ] {
+        let project = common::Project::empty();
+        project.write("app.py", "def handler(event, context):\n    return 1\n").write(file, lock);
+        if file != "Pipfile.lock" {
+            project.write(
+                "pyproject.toml",
+                &format!("[project]\nname = 'f'\nversion = '1'\ndependencies = ['secretlib']\n{sources}"),
+            );
+        }
+        let kept = folder.path().join(file);
+        let run = |known: &[(&str, &str)]| {
+            let mut command = project.command(&["build", "-vv", "--runtime", "python3.13"]);
+            command
+                .env("LAMBDA_PACK_CACHE_DIR", &kept)
+                .env("UV_CACHE_DIR", folder.path().join("uv").join(file))
+                .env("PIP_CACHE_DIR", folder.path().join("pip"))
+                .env("NETRC", "/nowhere")
+                .env_remove("PIP_FIND_LINKS")
+                .envs(known.iter().copied());
+            common::Run::of(&mut command, &project.path(""))
+        };
+        let refused = run(&[]);
+        assert!(refused.code != 0 && refused.stderr.contains(refusal), "{file}: {}", refused.transcript());
+        let wrong = run(&[
+            ("POETRY_HTTP_BASIC_OUR_OWN_USERNAME", "someone"),
+            ("POETRY_HTTP_BASIC_OUR_OWN_PASSWORD", "Wr0ng"),
+            ("INDEX_PASSWORD", "Wr0ng"),
+        ]);
+        assert!(wrong.code == 1 && wrong.stderr.contains("401"), "{file}: {}", wrong.transcript());
+        assert!(!is_written("Wr0ng", &[], &wrong), "{file}: {}", wrong.transcript());
+        for path in [common::path_with_tools(), format!("{}:/usr/bin:/bin", only_pip.path().display()).into()] {
+            let _ = std::fs::remove_dir_all(&kept);
+            let _ = std::fs::remove_dir_all(project.path("target"));
+            let path = path.to_str().unwrap();
+            let done = run(&[&variables[..], &[("PATH", path)]].concat());
+            assert_eq!(done.code, 0, "{file}: {}", done.transcript());
+            assert!(project.unpack("project.zip").files().contains(&"secretlib.py".to_owned()), "{file}");
+            let written = [kept.clone(), project.path("target")];
+            let is_written = is_written("Pr1vate", &written.each_ref().map(AsRef::as_ref), &done);
+            assert!(!is_written, "{file}: the password was written");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A `uv.lock` or `pylock.toml` of any bytes: packages or an error, never a panic.
+//! A `uv.lock`, `pylock.toml`, `poetry.lock`, `pdm.lock` or `Pipfile.lock` of any bytes: packages or an error, never a panic.
 #![no_main]
 
 use std::cell::LazyCell;
@@ -11,21 +11,30 @@ use lambda_pack::resolve::{Context, Request, Resolver};
 use lambda_pack::store::{Fetcher, Store};
 use libfuzzer_sys::fuzz_target;
 
-const PYPROJECT: &str = "[project]\nname = \"f\"\nversion = \"1\"\ndependencies = [\"a\"]\n";
+const PYPROJECT: &str = "[project]\nname = \"f\"\nversion = \"1\"\ndependencies = [\"a\"]\n\
+    [tool.poetry.dependencies]\na = { version = \"^1\", extras = [\"x\"] }\n";
+/// The locks, and whether a `pyproject.toml` stands beside each.
+const LOCKS: [(&str, bool); 5] =
+    [("uv.lock", true), ("pylock.toml", false), ("poetry.lock", true), ("pdm.lock", true), ("Pipfile.lock", false)];
 
 thread_local! {
-    static FOLDERS: LazyCell<(tempfile::TempDir, tempfile::TempDir)> = LazyCell::new(|| {
-        let uv = tempfile::tempdir().expect("a folder");
-        std::fs::write(uv.path().join("pyproject.toml"), PYPROJECT).expect("a file");
-        (uv, tempfile::tempdir().expect("a folder"))
+    static FOLDERS: LazyCell<Vec<tempfile::TempDir>> = LazyCell::new(|| {
+        let folder = |(_, is_project): &(&str, bool)| {
+            let folder = tempfile::tempdir().expect("a folder");
+            if *is_project {
+                std::fs::write(folder.path().join("pyproject.toml"), PYPROJECT).expect("a file");
+            }
+            folder
+        };
+        LOCKS.iter().map(folder).collect()
     });
 }
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, data)) = data.split_first() else { return };
     FOLDERS.with(|folders| {
-        let (uv, pylock) = &**folders;
-        let (folder, file) = if kind % 2 == 0 { (uv, "uv.lock") } else { (pylock, "pylock.toml") };
+        let kind = usize::from(*kind) % LOCKS.len();
+        let (folder, file) = (&folders[kind], LOCKS[kind].0);
         std::fs::write(folder.path().join(file), data).expect("a file");
         let function = FunctionSpec::new("f", folder.path(), "python3.13");
         let request = Request {

@@ -154,7 +154,7 @@ fn own_tree(
     if let Some(parts) = folder {
         findings.extend(parts.walked.findings.iter().cloned());
         let mut tree = parts.walked.tree.clone();
-        for manifest in ["requirements.txt", "uv.lock", "pylock.toml"] {
+        for manifest in ["requirements.txt", "uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock"] {
             if resolved.is_some() {
                 tree.remove(manifest); // Its packages are there.
             }

@@ -28,6 +28,8 @@ const SETTINGS: &[&str] = &[
     "exclude",
     "environment",
     "allow-scripts",
+    "extras",
+    "groups",
     "slim",
     "aws-sdk",
 ];
@@ -75,6 +77,8 @@ pub(crate) struct Settings {
     pub(crate) include: Vec<Include>,
     pub(crate) exclude: Vec<String>,
     pub(crate) allow_scripts: Vec<String>,
+    pub(crate) extras: Vec<String>,
+    pub(crate) groups: Vec<String>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) slim: Option<Slim>,
     pub(crate) bin: Option<Located<String>>,
@@ -102,6 +106,8 @@ impl Settings {
             include: defaults.include.iter().cloned().chain(self.include).collect(),
             exclude: defaults.exclude.iter().cloned().chain(self.exclude).collect(),
             allow_scripts: defaults.allow_scripts.iter().cloned().chain(self.allow_scripts).collect(),
+            extras: defaults.extras.iter().cloned().chain(self.extras).collect(),
+            groups: defaults.groups.iter().cloned().chain(self.groups).collect(),
             environment,
             slim: self.slim.or_else(|| defaults.slim.clone()),
             bin: self.bin,
@@ -280,6 +286,8 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         architecture: section.text("architecture")?.map(|text| architecture(&text)).transpose()?,
         exclude: section.texts("exclude")?.into_iter().map(|text| text.value).collect(),
         allow_scripts: section.texts("allow-scripts")?.into_iter().map(|text| text.value).collect(),
+        extras: section.texts("extras")?.into_iter().map(|text| text.value).collect(),
+        groups: section.texts("groups")?.into_iter().map(|text| text.value).collect(),
         slim: slim(section)?,
         bin: section.text("bin")?,
         layers: section.text_or_texts("layers")?,
@@ -433,7 +441,7 @@ mod tests {
         fn any_config_is_read_or_refused_with_its_line(lines in proptest::collection::vec(
             prop_oneof![
                 "\\[(defaults|functions\\.[a-c]|functions|checks|layers|layers\\.x|functions\\.a\\.native)\\]",
-                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|slim|secret-file|native|libraries|collect) = \
+                "(path|runtime|architecture|package|layers|include|exclude|environment|extras|groups|bin|slim|secret-file|native|libraries|collect) = \
                  ('(a|\\.\\./b|zip|image|arm64|error)'|1|\\['x', \\{ from = 'y' \\}\\]|\\{ A = 'b' \\}|true)",
             ],
             0..8,

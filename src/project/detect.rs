@@ -8,8 +8,16 @@ use crate::error::{Error, Result};
 use crate::fsio;
 
 /// Files that make a folder Python's, beside `*.py`.
-pub(super) const PYTHON_FILES: [&str; 6] =
-    ["requirements.txt", "pyproject.toml", "uv.lock", "pylock.toml", "poetry.lock", "Pipfile"];
+pub(super) const PYTHON_FILES: [&str; 8] = [
+    "requirements.txt",
+    "pyproject.toml",
+    "uv.lock",
+    "pylock.toml",
+    "poetry.lock",
+    "pdm.lock",
+    "Pipfile",
+    "Pipfile.lock",
+];
 /// Extensions of what Node.js runs.
 const NODE_EXTENSIONS: [&str; 3] = ["mjs", "js", "cjs"];
 /// Manifests of languages that this version packs only once they are built.

@@ -156,6 +156,8 @@ impl<'a> Loader<'a> {
             include: settings.include,
             exclude: settings.exclude,
             allow_scripts: settings.allow_scripts,
+            extras: settings.extras,
+            groups: settings.groups,
             environment: settings.environment,
             ready: settings.ready,
             is_built: settings.is_built,

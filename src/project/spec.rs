@@ -130,6 +130,10 @@ pub struct FunctionSpec {
     pub exclude: Vec<String>,
     /// Names of packages whose install scripts are run.
     pub allow_scripts: Vec<String>,
+    /// Names of the Python project's extras that are packed, too.
+    pub extras: Vec<String>,
+    /// Names of the Python project's dependency groups that are packed, too.
+    pub groups: Vec<String>,
     /// Environment variables that the deployment will set; only measured and checked here.
     pub environment: BTreeMap<String, String>,
     /// What is left out of packages.
@@ -177,6 +181,8 @@ impl FunctionSpec {
             include: Vec::new(),
             exclude: Vec::new(),
             allow_scripts: Vec::new(),
+            extras: Vec::new(),
+            groups: Vec::new(),
             environment: BTreeMap::new(),
             slim: Slim::default(),
             cargo: None,

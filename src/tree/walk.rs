@@ -36,6 +36,8 @@ const TOOL_FOLDERS: &[&str] = &[
     ".mypy_cache",
     ".pytest_cache",
     ".ruff_cache",
+    ".pdm-build",
+    "__pypackages__",
     ".gradle",
     ".idea",
     ".vscode",
@@ -51,6 +53,9 @@ const SETTINGS_FILES: &[&str] = &[
     ".yarnrc",
     ".yarnrc.yml",
     ".pypirc",
+    ".pdm-python",
+    "pdm.toml",
+    "poetry.toml",
     ".DS_Store",
     "Thumbs.db",
 ];

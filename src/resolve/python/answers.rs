@@ -9,6 +9,7 @@ use super::programs::Programs;
 use super::requirements::{Line, Requirements};
 use crate::fresh::{Inputs, Key};
 use crate::fsio;
+use crate::process::redact;
 use crate::store::Store;
 
 /// Where answers are kept, and what they depend on beside the arguments.
@@ -55,8 +56,12 @@ impl<'a> Answers<'a> {
         self.store.answer(&self.key(question))
     }
 
-    /// Keeps an answer. One that cannot be kept is asked for again.
+    /// Keeps an answer. One that cannot be kept is asked for again; so is one with a name and password in a URL, as pip has
+    /// them of an index that wants some.
     pub(super) fn keep(&self, question: &[String], answer: &str) {
+        if redact(answer) != answer {
+            return;
+        }
         let _ = self.store.keep_answer(&self.key(question), answer);
     }
 }

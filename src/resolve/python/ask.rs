@@ -26,6 +26,10 @@ pub(super) struct Question<'a> {
     pub(super) offline: bool,
     /// What was answered before, unless the question depends on more than can be told.
     pub(super) answers: Option<Answers<'a>>,
+    /// Everything that is needed stands in it, with digests: nothing else is looked for, and any index will do.
+    pub(super) is_complete: bool,
+    /// Arguments that name extras and groups of a `pyproject.toml`, which uv reads itself.
+    pub(super) added: &'a [String],
 }
 
 impl Question<'_> {
@@ -40,6 +44,12 @@ impl Question<'_> {
             Kind::Failed => Error::failed(message),
         };
         let error = error.because(useful.trim_end());
+        let error = match DENIED.iter().any(|word| useful.contains(word)) {
+            true => error.hint(
+                "the index wants a name and a password: in `.netrc`, in its URL, or in variables of the tool that names it (`UV_INDEX_…`, `POETRY_HTTP_BASIC_…`)",
+            ),
+            false => error,
+        };
         if self.offline { error.hint("run once without `--offline`, or commit a `uv.lock`") } else { error }
     }
 }
@@ -70,6 +80,10 @@ fn useful_lines(said: &str) -> String {
     lines[first..].iter().map(|line| format!("\n  {}", without_versions(line))).collect()
 }
 
+/// What uv and pip say of an index that does not answer just anybody.
+const DENIED: &[&str] =
+    &["401 Unauthorized", "403 Forbidden", "401 Client Error", "403 Client Error", "HTTP error 401", "HTTP error 403"];
+
 fn kind(said: &str) -> Kind {
     const MISTAKES: &[&str] = &[
         "No solution found",
@@ -92,7 +106,7 @@ fn kind(said: &str) -> Kind {
         "network was disabled",
     ];
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if says(MISTAKES) && !says(NETWORK) { Kind::Config } else { Kind::Failed }
+    if says(MISTAKES) && !says(NETWORK) && !says(DENIED) { Kind::Config } else { Kind::Failed }
 }
 
 /// Writes `text` below the scratch folder.
@@ -114,5 +128,9 @@ mod tests {
         let said = "  Running command git clone\n  fatal: no such host\n  error: subprocess-exited-with-error\n";
         assert_eq!(useful_lines(said), "\n    fatal: no such host\n    error: subprocess-exited-with-error");
         assert_eq!(kind("error: No solution found, Connection refused"), Kind::Failed);
+        assert_eq!(
+            kind("error: No solution found\nhint: lack of valid authentication (401 Unauthorized)"),
+            Kind::Failed
+        );
     }
 }

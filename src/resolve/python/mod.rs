@@ -4,9 +4,13 @@
 //!
 //! 1. `uv.lock` with `pyproject.toml` (also the lock of a workspace above); read here, no tool runs;
 //! 2. `pylock.toml` (PEP 751); read here, no tool runs;
-//! 3. `requirements.txt`; resolved by uv when it is on PATH, else by pip;
-//! 4. `pyproject.toml` without a lock; resolved likewise;
-//! 5. none: the function has no dependencies.
+//! 3. `poetry.lock` with `pyproject.toml`, 4. `pdm.lock` with `pyproject.toml`, 5. `Pipfile.lock`; read here ([`managers`]),
+//!    and uv or pip is asked where the files are;
+//! 6. `requirements.txt`; resolved by uv when it is on PATH, else by pip;
+//! 7. `pyproject.toml` without a lock; resolved likewise;
+//! 8. none: the function has no dependencies.
+//!
+//! What the main dependencies need is packed, and the extras and dependency groups that the config names ([`selection`]).
 //!
 //! All of them give pins ([`pin`]): name, version, and archives with digests. Which wheel of a version is packed is for
 //! [`tags`] to say: the best that the runtime's Python, processor and glibc load, in the order of `PyPA`'s `packaging.tags`.
@@ -14,7 +18,7 @@
 //! ([`assemble`]). What has no wheel is built from source when it has no machine code ([`build`]); otherwise it is a
 //! finding and is left out, so that all such packages are told in one run.
 //!
-//! `--locked` takes the two locks; a `requirements.txt` in which everything that is needed stands with an exact version;
+//! `--locked` takes the locks, when they agree with their manifests; a `requirements.txt` in which everything that is needed stands with an exact version;
 //! and a project without dependencies. Anything else is refused.
 //!
 //! Modules below `src/` are not where Lambda looks: such a project's own wheel is built and packed, too. The launchers of
@@ -26,6 +30,8 @@ mod assemble;
 mod build;
 mod credentials;
 mod git;
+mod input;
+mod managers;
 mod manifest;
 mod names;
 mod native;
@@ -39,6 +45,7 @@ mod programs;
 mod pylock;
 mod requirements;
 mod select;
+mod selection;
 mod sources;
 mod stub;
 mod tags;
@@ -58,10 +65,12 @@ use crate::lambda::{Architecture, Family};
 use crate::store::Remote;
 use build::Builder;
 use credentials::Credentials;
+use input::Input;
 use pin::Pins;
-use plan::{Input, Planner};
+use plan::Planner;
 use requirements::Requirements;
 use select::Choice;
+use selection::Selection;
 use target::Target;
 
 pub use programs::Programs;
@@ -88,6 +97,7 @@ impl Python {
 /// One distinct piece of work: an input on a target. Functions that share it share the answer.
 struct Job {
     input: Input,
+    selection: Selection,
     target: Target,
 }
 
@@ -137,12 +147,13 @@ fn job(
 ) -> Result<usize> {
     let target = Target::new(request.runtime, request.architecture)?;
     let input = Input::find(&request.function.path, request.project_root);
-    let key = (input.key()?, request.runtime.id, request.architecture);
+    let selection = Selection::of(request.function);
+    let key = (format!("{}{}", input.key()?, selection.key()), request.runtime.id, request.architecture);
     // Whether there is nothing to resolve is for each folder to say.
     if let Some(index) = known.get(&key).filter(|_| !matches!(input, Input::Nothing(_))) {
         return Ok(*index);
     }
-    jobs.push(Job { input, target });
+    jobs.push(Job { input, selection, target });
     known.insert(key, jobs.len() - 1);
     Ok(jobs.len() - 1)
 }
@@ -152,7 +163,7 @@ fn run(jobs: &[Job], programs: &Programs, project_root: &Path, context: &Context
     let builder = Builder::new(context, programs, project_root);
     let planner = Planner { context, programs, builder: &builder, project_root };
     let plans: Vec<Result<(Pins, Vec<Choice>)>> = each(jobs, |job| {
-        let pins = planner.plan(&job.input, &job.target)?;
+        let pins = planner.plan(&job.input, &job.selection, &job.target)?;
         let choices = pins.pins.iter().map(|pin| select::choose(pin, &job.target, context)).collect();
         Ok((pins, choices))
     });
@@ -167,7 +178,8 @@ fn run(jobs: &[Job], programs: &Programs, project_root: &Path, context: &Context
         .collect();
     let settings: Vec<String> = jobs.iter().map(|job| answers::settings_text(folder_of(job))).collect();
     pip_cache::adopt(&remotes, &settings, context);
-    let remotes = authorized(remotes, jobs, settings);
+    let indexes = plans.iter().flatten().flat_map(|(pins, _)| pins.index_urls.iter().cloned());
+    let remotes = authorized(remotes, jobs, settings.into_iter().chain(indexes).collect());
     let mut fetched = context.fetcher.fetch_all(&remotes).into_iter();
     let mut answers = Vec::new();
     for (job, plan) in jobs.iter().zip(plans) {
@@ -267,6 +279,7 @@ const DECIDING: &[&str] = &[
     "pylock.toml",
     "requirements.txt",
     "Pipfile",
+    "Pipfile.lock",
     "poetry.lock",
     "pdm.lock",
     "setup.py",
@@ -287,7 +300,13 @@ fn of_request(mut inputs: Inputs, request: &Request<'_>, programs: &Programs) ->
     Some(inputs)
 }
 
-fn resolution(answer: Answer, request: &Request<'_>, programs: &Programs) -> Resolution {
+fn resolution(mut answer: Answer, request: &Request<'_>, programs: &Programs) -> Resolution {
+    let input = Input::find(&request.function.path, request.project_root);
+    let others = input.passed_over(&request.function.path);
+    if !others.is_empty() {
+        let decides = input.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        answer.notes.push(format!("{decides} decides; {} beside it is not read", others.join(" and ")));
+    }
     Resolution {
         application: Application::Folder { replaced: &[], filter: None },
         packages: answer.packages,

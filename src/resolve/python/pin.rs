@@ -100,6 +100,8 @@ pub(super) struct Pins {
     pub(super) notes: Vec<String>,
     /// All that they depend on beside the function's folder; nothing when a source on this machine is part of it.
     pub(super) inputs: Option<Inputs>,
+    /// Indexes that a lock names, perhaps with what they want to know of whoever fetches. Never shown.
+    pub(super) index_urls: Vec<String>,
     /// Keeps wheels that were built for these pins on disk.
     pub(super) _scratch: Vec<crate::fsio::Scratch>,
 }

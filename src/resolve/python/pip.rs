@@ -213,6 +213,7 @@ impl<'a> Pip<'a> {
             target.tags.platforms().join(" "),
             // What was answered without the network may be older than what the network says.
             format!("offline: {}", question.offline),
+            format!("complete: {}", question.is_complete),
         ]
     }
 
@@ -234,6 +235,7 @@ impl<'a> Pip<'a> {
         for platform in target.tags.platforms() {
             tool = tool.args(["--platform", platform]);
         }
+        let tool = if question.is_complete { tool.arg("--no-deps") } else { tool };
         if question.offline { tool.arg("--no-index") } else { tool }
     }
 
@@ -284,10 +286,13 @@ enum Sourced {
 /// The pins of a report, checked against the target.
 fn pins(report: &Report, question: &Question<'_>, left_out: &BTreeSet<String>) -> Result<Vec<Pin>> {
     check_python(report, question)?;
-    let wanted = pip_markers::reachable(report, question)?;
+    let wanted = match question.is_complete {
+        true => None,
+        false => Some(pip_markers::reachable(report, question)?),
+    };
     let items = report.install.iter().filter(|item| {
         let name = normalize(&item.metadata.name);
-        wanted.contains(&name) && !left_out.contains(&name)
+        wanted.as_ref().is_none_or(|wanted| wanted.contains(&name)) && !left_out.contains(&name)
     });
     items.map(pin).collect()
 }

@@ -1,4 +1,4 @@
-//! From a function's folder to its pins: which file decides, and who reads it.
+//! From the file that decides to the pins of a function: who reads it, and who is asked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use super::answers::{self, Answers};
 use super::ask::{Question, scratch_file};
 use super::build::{Builder, Built};
+use super::input::Input;
+use super::managers::agreement;
+use super::managers::{pdm, pipfile, poetry};
 use super::manifest::PyProject;
 use super::pin::{Origin, Pin, Pins, RemoteFile};
 use super::pip::Pip;
 use super::programs::{INSTALL_HINT, Programs};
 use super::requirements::{Line, Local, Requirements};
+use super::selection::{Kind, Selection};
 use super::target::Target;
 use super::uv::Uv;
 use super::uv_lock::Lock;
@@ -21,85 +25,7 @@ use crate::fresh::Inputs;
 use crate::fsio;
 use crate::report::{Task, Unit};
 use crate::resolve::Context;
-use crate::store::{percent_decode, sha256};
-
-/// The file that decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Input {
-    /// `uv.lock` and the project's `pyproject.toml`.
-    UvLock(PathBuf, PathBuf),
-    /// `pylock.toml`.
-    Pylock(PathBuf),
-    /// `requirements.txt`.
-    Requirements(PathBuf),
-    /// `pyproject.toml` without a lock.
-    PyProject(PathBuf),
-    /// No dependencies; the folder.
-    Nothing(PathBuf),
-}
-
-impl Input {
-    /// Looks for it in `folder`; a `uv.lock` of a workspace also above, up to `project_root`.
-    pub(super) fn find(folder: &Path, project_root: &Path) -> Self {
-        let pyproject = folder.join("pyproject.toml");
-        let is_there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
-        if pyproject.is_file()
-            && let Some(lock) = uv_lock(folder, project_root)
-        {
-            return Self::UvLock(lock, pyproject);
-        }
-        if let Some(path) = is_there("pylock.toml") {
-            return Self::Pylock(path);
-        }
-        if let Some(path) = is_there("requirements.txt") {
-            return Self::Requirements(path);
-        }
-        if pyproject.is_file() { Self::PyProject(pyproject) } else { Self::Nothing(folder.to_owned()) }
-    }
-
-    /// The file, or the folder.
-    pub(super) fn path(&self) -> &Path {
-        match self {
-            Self::UvLock(path, _)
-            | Self::Pylock(path)
-            | Self::Requirements(path)
-            | Self::PyProject(path)
-            | Self::Nothing(path) => path,
-        }
-    }
-
-    /// Of what the answer is a function, besides the target: two inputs of one key have the same pins.
-    pub(super) fn key(&self) -> Result<String> {
-        let folder = self.path().parent().unwrap_or(Path::new("."));
-        Ok(match self {
-            Self::Nothing(_) => String::new(),
-            Self::Requirements(path) => {
-                let requirements = Requirements::read(path)?;
-                let texts: String = requirements.files.iter().map(|(_, text)| format!("{text}\0")).collect();
-                // What paths and index folders mean depends on where the file is.
-                let relative = requirements.lines.iter().any(Line::is_relative);
-                format!(
-                    "r{}{}{}",
-                    sha256(texts.as_bytes()),
-                    sha256(answers::settings_text(folder).as_bytes()),
-                    if relative { path.display().to_string() } else { String::new() }
-                )
-            }
-            Self::Pylock(path) | Self::PyProject(path) => format!("p{}", path.display()),
-            Self::UvLock(_, pyproject) => format!("u{}{}", pyproject.display(), folder.display()),
-        })
-    }
-}
-
-/// The `uv.lock` beside a project, or the one above it that has an entry for it. A lock that cannot be read decides, too:
-/// reading it again tells what is wrong.
-fn uv_lock(folder: &Path, project_root: &Path) -> Option<PathBuf> {
-    let above = folder.ancestors().take_while(|dir| dir.starts_with(project_root));
-    above
-        .map(|dir| dir.join("uv.lock"))
-        .filter(|path| path.is_file())
-        .find(|path| path.parent() == Some(folder) || Lock::read(path).is_ok_and(|lock| lock.covers(folder)))
-}
+use crate::store::percent_decode;
 
 /// Finds the pins of an input.
 pub(super) struct Planner<'a> {
@@ -115,22 +41,28 @@ pub(super) struct Planner<'a> {
 
 impl Planner<'_> {
     /// The pins.
-    pub(super) fn plan(&self, input: &Input, target: &Target) -> Result<Pins> {
+    pub(super) fn plan(&self, input: &Input, selection: &Selection, target: &Target) -> Result<Pins> {
         match input {
             Input::UvLock(lock, pyproject) => {
-                let pins = Lock::read(lock)?.pins(&PyProject::read(pyproject)?, target)?;
+                let pins = Lock::read(lock)?.pins(&PyProject::read(pyproject)?, selection, target)?;
                 self.contained(&pins, lock)?;
                 let inputs = of_lock(&pins, &[lock, pyproject]);
                 Ok(Pins { pins, inputs, resolved_by: "uv.lock".to_owned(), ..Pins::default() })
             }
             Input::Pylock(path) => {
-                let pins = pylock::pins(&fsio::read_text(path)?, path, target)?;
+                let pins = pylock::pins(&fsio::read_text(path)?, path, selection, target)?;
                 self.contained(&pins, path)?;
                 let inputs = of_lock(&pins, &[path]);
                 Ok(Pins { pins, inputs, resolved_by: "pylock.toml".to_owned(), ..Pins::default() })
             }
-            Input::Requirements(path) => self.requirements(path, target),
-            Input::PyProject(path) => self.pyproject(path, target),
+            Input::Poetry(lock, pyproject) => self.poetry(lock, pyproject, selection, target),
+            Input::Pdm(lock, pyproject) => self.pdm(lock, pyproject, selection, target),
+            Input::Pipfile(lock) => self.pipfile(lock, selection, target),
+            Input::Requirements(path) => {
+                selection.refuse("a requirements.txt", path)?;
+                self.requirements(path, target)
+            }
+            Input::PyProject(path) => self.pyproject(path, selection, target),
             Input::Nothing(folder) => nothing(folder),
         }
     }
@@ -179,6 +111,8 @@ impl Planner<'_> {
             target,
             offline: self.context.offline,
             answers: Answers::about(&requirements, folder_of(path), self.programs, self.context.store),
+            is_complete: false,
+            added: &[],
         };
         let (mut pins, found, tool) = self.ask(&question, None)?;
         verify(&mut pins, &requirements, path)?;
@@ -193,7 +127,7 @@ impl Planner<'_> {
         let resolved_by = format!("requirements.txt ({tool})");
         let inputs =
             answers::inputs(&requirements, path, self.programs).filter(|_| !pins.iter().any(Pin::is_of_this_machine));
-        Ok(Pins { pins, findings, resolved_by, notes: Vec::new(), inputs, _scratch: vec![scratch] })
+        Ok(Pins { pins, findings, resolved_by, inputs, _scratch: vec![scratch], ..Pins::default() })
     }
 
     /// The file for the tool: with every project of this machine replaced by its wheel, which is built from a copy. Also
@@ -229,14 +163,54 @@ impl Planner<'_> {
         Ok((input, findings, lines.into_values().flatten().map(|(name, _)| name).collect()))
     }
 
-    fn pyproject(&self, path: &Path, target: &Target) -> Result<Pins> {
+    fn poetry(&self, lock: &Path, pyproject: &Path, selection: &Selection, target: &Target) -> Result<Pins> {
+        let read = poetry::Lock::read(lock)?;
+        let project = PyProject::read(pyproject)?;
+        let note = agreement::poetry(read.content_hash(), pyproject)?;
+        let note = note.told(self.context.locked, "pyproject.toml", lock, "poetry lock")?;
+        let mut pins = self.locate(read.locked(lock, &project, selection, target)?, lock, target)?;
+        pins.pins.extend(project.needs_wheel().then(|| of_project(&project)));
+        self.managed(pins, note, &[lock, pyproject], "poetry.lock")
+    }
+
+    fn pdm(&self, lock: &Path, pyproject: &Path, selection: &Selection, target: &Target) -> Result<Pins> {
+        let read = pdm::Lock::read(lock)?;
+        let project = PyProject::read(pyproject)?;
+        let note = agreement::pdm(read.content_hash(), pyproject)?;
+        let note = note.told(self.context.locked, "pyproject.toml", lock, "pdm lock")?;
+        let mut pins = self.locate(read.locked(lock, &project, selection, target)?, lock, target)?;
+        pins.pins.extend(project.needs_wheel().then(|| of_project(&project)));
+        self.managed(pins, note, &[lock, pyproject], "pdm.lock")
+    }
+
+    fn pipfile(&self, lock: &Path, selection: &Selection, target: &Target) -> Result<Pins> {
+        let read = pipfile::Lock::read(lock)?;
+        let manifest = lock.with_file_name("Pipfile");
+        let agrees = match manifest.is_file() {
+            true => agreement::pipfile(read.hash(), read.sources(), &manifest)?,
+            false => agreement::Agreement::Untold,
+        };
+        let note = agrees.told(self.context.locked, "Pipfile", lock, "pipenv lock")?;
+        let pins = self.locate(read.locked(lock, selection, target)?, lock, target)?;
+        self.managed(pins, note, &[lock, &manifest], "Pipfile.lock")
+    }
+
+    /// The pins of a manager's lock: of the project alone, in the order of names, with all that they depend on.
+    fn managed(&self, mut pins: Pins, note: Option<String>, files: &[&Path], resolved_by: &str) -> Result<Pins> {
+        self.contained(&pins.pins, files[0])?;
+        pins.pins.sort_by(|a, b| a.name.cmp(&b.name));
+        pins.inputs = of_lock(&pins.pins, files);
+        pins.notes.extend(note);
+        resolved_by.clone_into(&mut pins.resolved_by);
+        Ok(pins)
+    }
+
+    fn pyproject(&self, path: &Path, selection: &Selection, target: &Target) -> Result<Pins> {
         let pyproject = PyProject::read(path)?;
         if pyproject.is_poetry_only() {
             return Err(Error::config("its dependencies are written for Poetry, in `[tool.poetry]`")
                 .at(path, None)
-                .hint(
-                    "run `poetry export --output requirements.txt`, or move them to `[project]`, and run `uv lock`",
-                ));
+                .hint("run `poetry lock`, or move them to `[project]`, and run `uv lock`"));
         }
         if let Some(requires) = pyproject.project.as_ref().and_then(|p| p.requires_python.as_deref())
             && !target.admitted_by(requires)
@@ -248,7 +222,12 @@ impl Planner<'_> {
         let mut out =
             Pins { inputs: Some(Inputs::default()), resolved_by: "pyproject.toml".to_owned(), ..Pins::default() };
         let is_dynamic = pyproject.project.is_some() && pyproject.dependencies().is_none();
-        let dependencies = pyproject.dependencies().unwrap_or_default();
+        selection.check(Kind::Extra, &pyproject.extra_names(), path)?;
+        selection.check(Kind::Group, &pyproject.group_names(), path)?;
+        let dependencies = [pyproject.dependencies().unwrap_or_default(), &pyproject.selected(selection)?].concat();
+        let extras = selection.extras.iter().map(|extra| format!("--extra={extra}"));
+        let added: Vec<String> =
+            extras.chain(selection.groups.iter().map(|group| format!("--group={group}"))).collect();
         if is_dynamic || !dependencies.is_empty() {
             if self.context.locked {
                 return Err(unlocked(path, "there is no lock file beside it"));
@@ -267,6 +246,8 @@ impl Planner<'_> {
                 answers: (!is_dynamic && !pyproject.names_sources())
                     .then(|| Answers::about(&requirements, folder_of(path), self.programs, self.context.store))
                     .flatten(),
+                is_complete: false,
+                added: &added,
             };
             let is_told = question.answers.is_some();
             let (pins, findings, tool) = self.ask(&question, Some(is_dynamic))?;
@@ -276,28 +257,16 @@ impl Planner<'_> {
                 pins,
                 findings,
                 resolved_by: format!("pyproject.toml ({tool})"),
-                notes: Vec::new(),
                 inputs,
                 _scratch: vec![scratch],
+                ..Pins::default()
             };
-            let other = ["poetry.lock", "pdm.lock"].iter().find(|lock| path.with_file_name(lock).is_file());
-            out.notes.push(match other {
-                Some(lock) => format!(
-                    "{lock} is not read, so the newest versions were taken; export it to requirements.txt, or run `uv lock`"
-                ),
-                None => "pyproject.toml has no lock beside it, so the newest versions were taken; `uv lock` makes one"
-                    .to_owned(),
-            });
+            let note = "pyproject.toml has no lock beside it, so the newest versions were taken; `uv lock` makes one";
+            out.notes.push(note.to_owned());
         }
         if pyproject.needs_wheel() {
             out.inputs = None;
-            let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
-            let name = pyproject.project.and_then(|p| p.name).unwrap_or_default();
-            out.pins.push(Pin {
-                name: super::names::normalize(&name),
-                version: String::new(),
-                origin: Origin::Folder(folder),
-            });
+            out.pins.push(of_project(&pyproject));
         }
         out.pins.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(out)
@@ -313,7 +282,11 @@ impl Planner<'_> {
 
     /// Asks uv, or else pip. `dynamic` is about a `pyproject.toml`, which uv reads itself: whether its dependencies are known
     /// to its build backend only.
-    fn ask(&self, question: &Question<'_>, dynamic: Option<bool>) -> Result<(Vec<Pin>, Vec<Finding>, String)> {
+    pub(super) fn ask(
+        &self,
+        question: &Question<'_>,
+        dynamic: Option<bool>,
+    ) -> Result<(Vec<Pin>, Vec<Finding>, String)> {
         if let Some(program) = &self.programs.uv {
             let python = self.programs.interpreter(question.target.minor);
             let uv = Uv::new(program, python.as_deref(), self.context.store)?;
@@ -382,12 +355,22 @@ fn requirement_of(local: &Local, name: &str, wheel: &Path) -> String {
     format!("{name}{} @ file://{}{marker}", local.extras, wheel.display())
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder of a file.
+pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
+/// The project itself, to be built into a wheel.
+fn of_project(pyproject: &PyProject) -> Pin {
+    Pin {
+        name: super::names::normalize(pyproject.name().unwrap_or_default()),
+        version: String::new(),
+        origin: Origin::Folder(folder_of(&pyproject.path).to_owned()),
+    }
+}
+
 /// What the pins of a lock depend on: its files, unless something is built from this machine.
-fn of_lock(pins: &[Pin], files: &[&PathBuf]) -> Option<Inputs> {
+fn of_lock(pins: &[Pin], files: &[&Path]) -> Option<Inputs> {
     (!pins.iter().any(Pin::is_of_this_machine))
         .then(|| Inputs { files: files.iter().map(|file| file.to_path_buf()).collect(), ..Inputs::default() })
 }
@@ -401,13 +384,15 @@ fn unlocked(path: &Path, why: &str) -> Error {
 /// A folder without any of our files, unless another manager's lock lies there.
 fn nothing(folder: &Path) -> Result<Pins> {
     let others = BTreeMap::from([
-        ("Pipfile", "run `pipenv requirements > requirements.txt`"),
-        ("poetry.lock", "run `poetry export --output requirements.txt`"),
+        ("Pipfile", "run `pipenv lock`"),
+        ("poetry.lock", "put its pyproject.toml beside it"),
+        ("pdm.lock", "put its pyproject.toml beside it"),
         ("uv.lock", "put its pyproject.toml beside it"),
     ]);
     match others.iter().find(|(name, _)| folder.join(name).is_file()) {
         Some((name, hint)) => {
-            Err(Error::config(format!("`{name}` is not read")).at(folder.join(name), None).hint(*hint))
+            let what = if *name == "Pipfile" { "has no lock beside it" } else { "is no project by itself" };
+            Err(Error::config(format!("`{name}` {what}")).at(folder.join(name), None).hint(*hint))
         }
         None => match setup_with_requirements(folder) {
             Some(path) => Err(Error::config("`install_requires` is not read").at(&path, None).hint(format!(

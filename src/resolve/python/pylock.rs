@@ -1,7 +1,7 @@
 //! Reads `pylock.toml` (PEP 751), written by people's tools or by uv when we ask it to resolve.
 //!
 //! Such a lock is flat: every package has a marker that says when it is wanted. Default dependency groups are wanted,
-//! except one called `dev`; extras are not.
+//! except one called `dev`; other groups and extras are when the function's settings name them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::manifest::parse_toml;
 use super::names::{self, normalize};
 use super::pin::{Origin, Pin, RemoteFile, remote_file};
+use super::selection::{Kind, Selection};
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::fsio;
@@ -21,6 +22,10 @@ use crate::store::{Digest, file_url};
 struct Lock {
     lock_version: String,
     requires_python: Option<String>,
+    #[serde(default)]
+    extras: Vec<String>,
+    #[serde(default)]
+    dependency_groups: Vec<String>,
     #[serde(default)]
     default_groups: Vec<String>,
     #[serde(default)]
@@ -78,7 +83,7 @@ impl File {
 }
 
 /// The pins of a lock for a target. `path` is where it lies, or would lie: paths in it are relative to that folder.
-pub(super) fn pins(text: &str, path: &Path, target: &Target) -> Result<Vec<Pin>> {
+pub(super) fn pins(text: &str, path: &Path, selection: &Selection, target: &Target) -> Result<Vec<Pin>> {
     let lock: Lock = parse_toml(text, path)?;
     let reader = Reader { path, folder: path.parent().unwrap_or(Path::new(".")).to_owned() };
     if lock.lock_version.split('.').next() != Some("1") {
@@ -89,9 +94,13 @@ pub(super) fn pins(text: &str, path: &Path, target: &Target) -> Result<Vec<Pin>>
             .error(format!("it is for Python `{requires}`, which leaves out {}", target.runtime.id))
             .hint("choose another runtime, or lock again for this one"));
     }
+    selection.check(Kind::Extra, &lock.extras, path)?;
+    selection.check(Kind::Group, lock.dependency_groups.iter().chain(&lock.default_groups), path)?;
+    let mut wanted = selection.clone();
+    wanted.groups.extend(lock.default_groups.iter().map(|group| normalize(group)).filter(|group| group != "dev"));
     let mut pins = Vec::new();
     for package in &lock.packages {
-        if reader.wanted(package, &lock.default_groups, target)? {
+        if reader.wanted(package, &wanted, target)? {
             pins.push(reader.pin(package, target)?);
         }
     }
@@ -121,8 +130,8 @@ impl Reader<'_> {
         fsio::normalize(&self.folder, Path::new(relative))
     }
 
-    fn wanted(&self, package: &Package, groups: &[String], target: &Target) -> Result<bool> {
-        let marker = without_sets(&package.marker, groups);
+    fn wanted(&self, package: &Package, selection: &Selection, target: &Target) -> Result<bool> {
+        let marker = without_sets(&package.marker, selection);
         names::holds(&marker, &target.markers, &[]).map_err(|e| {
             let shown = names::shortened(&package.marker);
             self.error(format!("the marker `{shown}` of `{}` cannot be read", package.name)).because(e)
@@ -194,12 +203,12 @@ impl Reader<'_> {
 
 /// A marker with the memberships that PEP 751 adds (`'web' in extras`, `"dev" in dependency_groups`) replaced by
 /// comparisons that are always or never true, which every reader of markers knows.
-fn without_sets(marker: &str, groups: &[String]) -> String {
+fn without_sets(marker: &str, selection: &Selection) -> String {
     let mut out = marker.to_owned();
-    for set in ["dependency_groups", "extras"] {
+    for (set, wanted) in [("dependency_groups", &selection.groups), ("extras", &selection.extras)] {
         while let Some(at) = find_word(&out, set) {
             let Some((start, value, negated)) = membership(&out[..at]) else { break };
-            let member = set == "dependency_groups" && value != "dev" && groups.contains(&value);
+            let member = wanted.contains(&normalize(&value));
             let truth = if member == negated { "os_name != 'posix'" } else { "os_name == 'posix'" };
             out.replace_range(start..at + set.len(), truth);
         }
@@ -244,7 +253,7 @@ mod tests {
     fn labels(packages: &str, runtime: &str) -> Result<Vec<String>> {
         let target = Target::new(find(runtime).unwrap(), Architecture::Arm64).unwrap();
         let text = format!("lock-version = '1.0'\ncreated-by = 'x'\ndefault-groups = ['default']\n{packages}");
-        Ok(pins(&text, Path::new("/p/pylock.toml"), &target)?.iter().map(Pin::label).collect())
+        Ok(pins(&text, Path::new("/p/pylock.toml"), &Selection::default(), &target)?.iter().map(Pin::label).collect())
     }
 
     #[test]
@@ -292,7 +301,7 @@ marker = "'dev' in dependency_groups or 'x' in extras"
     proptest! {
         #[test]
         fn markers_never_panic(text in "[a-z'\" ()é]{0,30}(extras|dependency_groups)?") {
-            let _ = without_sets(&text, &["a".to_owned()]);
+            let _ = without_sets(&text, &Selection::default());
         }
 
         #[test]

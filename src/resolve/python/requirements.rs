@@ -41,7 +41,14 @@ pub(super) struct Line {
 impl Line {
     /// Whether what it means depends on where its file is.
     pub(super) fn is_relative(&self) -> bool {
-        matches!(self.kind, Kind::Local(_) | Kind::Opaque | Kind::Option(..))
+        match &self.kind {
+            Kind::Local(_) | Kind::Opaque => true,
+            Kind::Option(option, value) => {
+                let is_index = matches!(option.as_str(), "-i" | "--index-url" | "--extra-index-url");
+                !(is_index && (value.starts_with("https://") || value.starts_with("http://")))
+            }
+            Kind::Include(..) | Kind::Named(..) => false,
+        }
     }
 
     /// Whether it adds no package.

@@ -58,7 +58,8 @@ pub(super) fn choose(pin: &Pin, target: &Target, context: &Context<'_>) -> Choic
     }
 }
 
-fn sdist_form(file: &str) -> Option<Form> {
+/// How a source distribution of this name is packed, if it is read.
+pub(super) fn sdist_form(file: &str) -> Option<Form> {
     let is = |end: &str| file.ends_with(end);
     if is(".tar.gz") || is(".tgz") { Some(Form::Tarball) } else { is(".zip").then_some(Form::Zip) }
 }

@@ -22,6 +22,8 @@ const LEFT_OUT: &[&str] = &[
     ".mypy_cache",
     ".pytest_cache",
     ".ruff_cache",
+    ".pdm-build",
+    "__pypackages__",
     ".aws-sam",
     "node_modules",
 ];

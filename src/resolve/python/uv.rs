@@ -13,6 +13,7 @@ use super::ask::{Question, scratch_file};
 use super::pin::{Origin, Pin};
 use super::programs::Programs;
 use super::pylock;
+use super::selection::Selection;
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
@@ -184,10 +185,20 @@ impl<'a> Uv<'a> {
         for name in only_binary {
             tool = tool.args(["--only-binary", name]);
         }
+        if question.is_complete {
+            tool = tool.arg("--no-deps");
+            // Whichever index has a file of the lock will do. Of one alone, uv tells better why it does not answer.
+            if question.requirements.index_options().iter().any(|option| option == "--extra-index-url") {
+                tool = tool.args(["--index-strategy", "unsafe-best-match"]);
+            }
+        }
+        tool = tool.args(question.added);
         if let Some(constraints) = constraints {
             tool = tool.arg("--constraints").arg(constraints);
         }
-        let read = |text: &str| pylock::pins(text, &folder.join("pylock.toml"), target).map(Answer::Pins);
+        let read = |text: &str| {
+            pylock::pins(text, &folder.join("pylock.toml"), &Selection::default(), target).map(Answer::Pins)
+        };
         let constraining = constraints.map(|path| fsio::read_text(path).unwrap_or_default()).unwrap_or_default();
         let asked = asked(question, platform, only_binary, constraining);
         if let Some(text) = question.answers.as_ref().and_then(|answers| answers.get(&asked)) {
@@ -230,8 +241,9 @@ fn asked(question: &Question<'_>, platform: &str, only_binary: &[String], constr
         format!("{}-{platform}", target.architecture.machine()),
         // What was answered without the network may be older than what the network says.
         format!("offline: {}", question.offline),
+        format!("complete: {}", question.is_complete),
     ];
-    [&what[..], only_binary, &[constraints]].concat()
+    [&what[..], only_binary, &[constraints], question.added].concat()
 }
 
 /// The platform that versions are resolved for.

@@ -1,21 +1,26 @@
 //! Reads `uv.lock`: the packages that the function's own project needs on the target, with their archives.
 //!
-//! The graph is walked from the project's entry. Extras are followed where an edge names them; development groups and the
-//! project's own optional dependencies are not. Where a lock holds several versions of one package (it was resolved in
-//! forks), the edge says which one, or else the fork's `resolution-markers` do.
+//! The graph is walked from the project's entry, which may be a member of a workspace. Extras are followed where an edge
+//! names them; dependency groups and the project's own extras where the function's settings do. Where a lock holds several
+//! versions of one package (it was resolved in forks), the edge says which one, or else the fork's `resolution-markers` do.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod walk;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use pep508_rs::ExtraName;
 use serde::Deserialize;
 
 use super::manifest::{PyProject, read_toml};
 use super::names::{self, normalize};
 use super::pin::{Origin, Pin, RemoteFile, remote_file};
+use super::selection::{Kind, Selection};
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::store::{Digest, file_url};
+use walk::Walk;
 
 /// The layout that is read; uv raises it when older readers would misread a lock.
 const VERSION: u32 = 1;
@@ -45,6 +50,9 @@ struct Package {
     dependencies: Vec<Edge>,
     #[serde(default)]
     optional_dependencies: BTreeMap<String, Vec<Edge>>,
+    /// Dependency groups, whatever they are called.
+    #[serde(default)]
+    dev_dependencies: BTreeMap<String, Vec<Edge>>,
     #[serde(default)]
     wheels: Vec<File>,
     sdist: Option<File>,
@@ -57,6 +65,10 @@ struct Package {
 struct Metadata {
     #[serde(default)]
     requires_dist: Vec<toml::Table>,
+    #[serde(default)]
+    provides_extras: Vec<String>,
+    #[serde(default)]
+    requires_dev: BTreeMap<String, Vec<toml::Table>>,
 }
 
 /// Where a package comes from; one field is set, besides `subdirectory`.
@@ -132,7 +144,7 @@ impl Lock {
     }
 
     /// The pins for the project of `pyproject`.
-    pub(super) fn pins(&self, pyproject: &PyProject, target: &Target) -> Result<Vec<Pin>> {
+    pub(super) fn pins(&self, pyproject: &PyProject, selection: &Selection, target: &Target) -> Result<Vec<Pin>> {
         let folder = pyproject.path.parent().unwrap_or(Path::new("."));
         let root = self.root(folder).ok_or_else(|| {
             self.error(format!("it has no entry for the project in `{}`", folder.display())).hint("run `uv lock`")
@@ -142,9 +154,18 @@ impl Lock {
                 .error(format!("it is for Python `{requires}`, which leaves out {}", target.runtime.id))
                 .hint("choose another runtime, or widen `requires-python` in pyproject.toml and run `uv lock`"));
         }
-        self.compare(&self.packages[root], pyproject, target)?;
+        let entry = &self.packages[root];
+        selection.check(
+            Kind::Extra,
+            entry.optional_dependencies.keys().chain(&entry.metadata.provides_extras),
+            &self.path,
+        )?;
+        let groups = entry.dev_dependencies.keys().chain(entry.metadata.requires_dev.keys());
+        selection.check(Kind::Group, groups, &self.path)?;
+        let walk = Walk::new(self, root, selection, target);
+        walk.compare(entry, pyproject)?;
         let mut pins = BTreeMap::new();
-        for index in self.reachable(root, target)? {
+        for index in walk.reachable()? {
             let package = &self.packages[index];
             if index == root {
                 if package.source.r#virtual.is_none() && pyproject.needs_wheel() {
@@ -175,74 +196,9 @@ impl Lock {
         fsio::normalize(self.path.parent().unwrap_or(Path::new(".")), Path::new(relative))
     }
 
-    /// Indices of the packages that are needed, the root among them.
-    fn reachable(&self, root: usize, target: &Target) -> Result<BTreeSet<usize>> {
-        let mut seen: BTreeSet<(usize, Option<String>)> = BTreeSet::new();
-        let mut queue = VecDeque::from([(root, None)]);
-        while let Some((index, extra)) = queue.pop_front() {
-            if !seen.insert((index, extra.clone())) {
-                continue;
-            }
-            let package = &self.packages[index];
-            let edges = match &extra {
-                None => Some(&package.dependencies),
-                Some(extra) => package
-                    .optional_dependencies
-                    .iter()
-                    .find(|(name, _)| normalize(name) == normalize(extra))
-                    .map(|(_, e)| e),
-            };
-            for edge in edges.into_iter().flatten() {
-                if !self.holds(&edge.marker, target)? {
-                    continue;
-                }
-                let next = self.find(edge, package, target)?;
-                queue.push_back((next, None));
-                queue.extend(edge.extra.iter().map(|extra| (next, Some(extra.clone()))));
-            }
-        }
-        Ok(seen.into_iter().map(|(index, _)| index).collect())
-    }
-
-    fn holds(&self, marker: &str, target: &Target) -> Result<bool> {
-        names::holds(marker, &target.markers, &[])
+    fn holds(&self, marker: &str, target: &Target, extras: &[ExtraName]) -> Result<bool> {
+        names::holds(marker, &target.markers, extras)
             .map_err(|e| self.error(format!("the marker `{}` cannot be read", names::shortened(marker))).because(e))
-    }
-
-    fn find(&self, edge: &Edge, owner: &Package, target: &Target) -> Result<usize> {
-        let mut found = Vec::new();
-        for (index, package) in self.packages.iter().enumerate() {
-            let same = package.name == edge.name
-                && edge.version.as_ref().is_none_or(|version| *version == package.version)
-                && edge.source.as_ref().is_none_or(|source| *source == package.source);
-            if same {
-                found.push(index);
-            }
-        }
-        if found.len() > 1 {
-            let mut in_fork = Vec::new();
-            for index in found {
-                let forks = &self.packages[index].resolution_markers;
-                if forks.is_empty()
-                    || forks.iter().map(|m| self.holds(m, target)).collect::<Result<Vec<_>>>()?.contains(&true)
-                {
-                    in_fork.push(index);
-                }
-            }
-            found = in_fork;
-        }
-        match found[..] {
-            [one] => Ok(one),
-            [] => Err(self
-                .error(format!("`{}` needs `{}`, which has no entry for {}", owner.name, edge.name, target.name()))
-                .hint("run `uv lock`")),
-            _ => Err(self.error(format!(
-                "`{}` needs `{}`, of which several entries are for {}",
-                owner.name,
-                edge.name,
-                target.name()
-            ))),
-        }
     }
 
     fn pin(&self, package: &Package) -> Result<Pin> {
@@ -289,74 +245,6 @@ impl Lock {
         };
         remote_file(label, url, file.filename.as_deref(), file.digest(), file.size).map_err(|e| e.at(&self.path, None))
     }
-
-    /// Compares what the lock was made from with what `pyproject.toml` says now, as far as the target sees it.
-    fn compare(&self, root: &Package, pyproject: &PyProject, target: &Target) -> Result<()> {
-        let Some(dependencies) = pyproject.dependencies() else { return Ok(()) };
-        let wanted = dependencies
-            .iter()
-            .filter_map(|text| declared(text, target).map_err(|e| e.at(&pyproject.path, None)).transpose())
-            .collect::<Result<BTreeMap<_, _>>>()?;
-        let mut locked = BTreeMap::new();
-        for entry in &root.metadata.requires_dist {
-            let text = |key: &str| entry.get(key).and_then(toml::Value::as_str).unwrap_or_default();
-            if !self.holds(text("marker"), target)? {
-                continue;
-            }
-            let from_index =
-                entry.keys().all(|key| ["name", "extras", "specifier", "marker", "index"].contains(&key.as_str()));
-            locked.insert(normalize(text("name")), from_index.then(|| specifiers(text("specifier"))));
-        }
-        let hint = "run `uv lock`";
-        for (name, specifier) in &wanted {
-            match locked.get(name) {
-                None => {
-                    return Err(self
-                        .error(format!("pyproject.toml needs `{name}`, which the lock does not know"))
-                        .hint(hint));
-                }
-                Some(Some(known)) if specifier.as_ref().is_some_and(|s| s != known) => {
-                    let (now, then) = (specifier.clone().unwrap_or_default().join(","), known.join(","));
-                    return Err(self
-                        .error(format!("pyproject.toml needs `{name}{now}`, but `{name}{then}` was locked"))
-                        .hint(hint));
-                }
-                Some(_) => {}
-            }
-        }
-        match locked.keys().find(|name| !wanted.contains_key(*name)) {
-            Some(name) => Err(self
-                .error(format!("the lock was made with `{name}`, which pyproject.toml no longer needs"))
-                .hint(hint)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A requirement's name and version specifiers; nothing when its marker rules the target out. URLs have no specifiers.
-fn declared(text: &str, target: &Target) -> Result<Option<(String, Option<Vec<String>>)>> {
-    let requirement = names::requirement(text)
-        .map_err(|(why, _)| Error::config(format!("`{text}` is no requirement")).because(why))?;
-    if !requirement.marker.evaluate(&target.markers, &[]) {
-        return Ok(None);
-    }
-    let specifier = match &requirement.version_or_url {
-        None => Some(Vec::new()),
-        Some(pep508_rs::VersionOrUrl::VersionSpecifier(found)) => Some(specifiers(&found.to_string())),
-        Some(pep508_rs::VersionOrUrl::Url(_)) => None,
-    };
-    Ok(Some((normalize(requirement.name.as_ref()), specifier)))
-}
-
-/// Version specifiers, each in one spelling, in a fixed order.
-fn specifiers(text: &str) -> Vec<String> {
-    let mut out: Vec<String> = match text.parse::<pep508_rs::pep440_rs::VersionSpecifiers>() {
-        Ok(found) => found.iter().map(ToString::to_string).collect(),
-        Err(_) => vec![text.to_owned()],
-    };
-    out.sort();
-    out.retain(|one| !one.is_empty());
-    out
 }
 
 #[cfg(test)]

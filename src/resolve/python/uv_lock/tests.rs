@@ -35,7 +35,7 @@ dependencies = [
 [package.dev-dependencies]
 dev = [{ name = "tests" }]
 [package.optional-dependencies]
-more = [{ name = "tests" }]
+more = [{ name = "tests" }, { name = "old", marker = "extra == 'extra-4-demo-more'" }]
 [package.metadata]
 requires-dist = [
   { name = "num", specifier = ">=1" },
@@ -78,8 +78,28 @@ source = { registry = "x" }
 "#;
 const WANTED: &str = r#"["num>=1", "old; python_version < '3.11'", "web[fast]"]"#;
 
+#[test]
+fn extras_and_groups_are_packed_when_they_are_named() {
+    let on = |selection: &Selection| {
+        let pins = lock(FORKED).pins(
+            &project(&format!("{WANTED}\noptional-dependencies.more = ['tests']")),
+            selection,
+            &target("python3.13"),
+        );
+        Ok::<_, Error>(pins?.iter().map(Pin::label).collect::<Vec<_>>())
+    };
+    let named = |name: &str| std::collections::BTreeSet::from([name.to_owned()]);
+    let extra = Selection { extras: named("more"), ..Selection::default() };
+    // uv marks what only some of extras that exclude each other need.
+    assert_eq!(on(&extra).unwrap(), ["fasthttp 3", "num 2.0", "old 1", "tests 1", "web 1"]);
+    let group = Selection { groups: named("dev"), ..Selection::default() };
+    assert_eq!(on(&group).unwrap(), ["fasthttp 3", "num 2.0", "tests 1", "web 1"]);
+    let error = on(&Selection { groups: named("prod"), ..Selection::default() }).unwrap_err();
+    assert!(error.to_string().contains("there is no group `prod`") && error.hints()[0].contains("`dev`"), "{error}");
+}
+
 fn labels(runtime: &str, wanted: &str) -> Result<Vec<String>> {
-    Ok(lock(FORKED).pins(&project(wanted), &target(runtime))?.iter().map(Pin::label).collect())
+    Ok(lock(FORKED).pins(&project(wanted), &Selection::default(), &target(runtime))?.iter().map(Pin::label).collect())
 }
 
 #[test]
@@ -114,7 +134,7 @@ fn an_archive_without_digest_is_refused() {
         "version = \"1\"\nsource = { registry = \"x\" }\nwheels = [{ url = \"file:///web-1-py3-none-any.whl\" }]\n[package.opt",
         1,
     );
-    let error = lock(&text).pins(&project(WANTED), &target("python3.13")).unwrap_err();
+    let error = lock(&text).pins(&project(WANTED), &Selection::default(), &target("python3.13")).unwrap_err();
     assert!(error.to_string().contains("web-1-py3-none-any.whl") && error.to_string().contains("no digest"), "{error}");
 }
 
@@ -144,7 +164,7 @@ wheels = [{ filename = "f-1-py3-none-any.whl", hash = "sha256:00" }]
 "#;
     let mut pyproject = project(r#"["lib>=3", "tool", "file"]"#);
     pyproject.path = PathBuf::from("/p/app/pyproject.toml");
-    let pins = lock(text).pins(&pyproject, &target("python3.13")).unwrap();
+    let pins = lock(text).pins(&pyproject, &Selection::default(), &target("python3.13")).unwrap();
     let origins: Vec<_> = pins.into_iter().map(|pin| pin.origin).collect();
     assert_eq!(
         origins,
