@@ -76,7 +76,14 @@ impl From<Failure> for Error {
 impl Tool {
     /// A program, found on `PATH` unless it has a slash.
     pub fn new(program: impl Into<OsString>) -> Self {
-        Self { program: program.into(), args: Vec::new(), envs: Vec::new(), cwd: None, install: None, speaks_on_stdout: false }
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            envs: Vec::new(),
+            cwd: None,
+            install: None,
+            speaks_on_stdout: false,
+        }
     }
 
     /// Adds an argument.

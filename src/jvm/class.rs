@@ -183,7 +183,8 @@ pub(crate) mod testing {
             count += 1;
             count - 1
         };
-        let names: Vec<u16> = [&[name, parent], interfaces].concat().iter().map(|n| text(&n.replace('.', "/"))).collect();
+        let names: Vec<u16> =
+            [&[name, parent], interfaces].concat().iter().map(|n| text(&n.replace('.', "/"))).collect();
         let methods: Vec<(u16, u16)> = methods.iter().map(|(name, form)| (text(name), text(form))).collect();
         // A long, which takes two places.
         pool.extend([5, 0, 0, 0, 0, 0, 0, 0, 1]);

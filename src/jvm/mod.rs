@@ -2,6 +2,7 @@
 //! says of its module, and which folders are one build.
 
 pub mod class;
+pub mod path;
 pub mod pom;
 pub mod project;
 

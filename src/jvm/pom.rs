@@ -82,7 +82,8 @@ impl Pom {
             .and_then(|managed| child(managed, "plugins"))
             .into_iter()
             .flat_map(|plugins| elements(plugins, "plugin"));
-        let is_compiler = |plugin: &Node<'_, '_>| text(*plugin, "artifactId").as_deref() == Some("maven-compiler-plugin");
+        let is_compiler =
+            |plugin: &Node<'_, '_>| text(*plugin, "artifactId").as_deref() == Some("maven-compiler-plugin");
         let compiler = plugins.iter().copied().chain(managed).filter(is_compiler).find_map(|plugin| {
             let configuration = child(plugin, "configuration")?;
             ["release", "target", "source"].iter().find_map(|name| text(configuration, name))
@@ -94,7 +95,9 @@ impl Pom {
             modules: modules(root).into_iter().chain(profiles().flat_map(modules)).collect(),
             parent: parent.filter(|path| !path.is_empty()),
             properties: properties
-                .map(|property| (property.tag_name().name().to_owned(), property.text().unwrap_or("").trim().to_owned()))
+                .map(|property| {
+                    (property.tag_name().name().to_owned(), property.text().unwrap_or("").trim().to_owned())
+                })
                 .collect(),
             directory: build.and_then(|build| text(build, "directory")),
             output: build.and_then(|build| text(build, "outputDirectory")),
@@ -132,7 +135,9 @@ impl Pom {
         let mut pom = Self::read(path)?;
         let mut parents: Vec<PathBuf> = Vec::new();
         let mut next = pom.parent_file(root);
-        while let Some(file) = next.filter(|file| file != path && !parents.contains(file) && parents.len() < MAX_PARENTS) {
+        while let Some(file) =
+            next.filter(|file| file != path && !parents.contains(file) && parents.len() < MAX_PARENTS)
+        {
             let parent = Self::read(&file)?;
             next = parent.parent_file(root);
             for (name, value) in parent.properties {
@@ -175,7 +180,8 @@ impl Pom {
     /// The version of Java that it is compiled for, if it says so.
     pub fn java(&self) -> Option<u8> {
         let names = ["maven.compiler.release", "maven.compiler.target", "java.version", "maven.compiler.source"];
-        let written = self.compiler.clone().or_else(|| names.iter().find_map(|name| self.properties.get(*name).cloned()))?;
+        let written =
+            self.compiler.clone().or_else(|| names.iter().find_map(|name| self.properties.get(*name).cloned()))?;
         let value = self.value(&written);
         value.strip_prefix("1.").unwrap_or(&value).parse().ok()
     }
@@ -234,7 +240,10 @@ mod tests {
         assert_eq!((read.artifact.as_str(), read.packaging.as_str()), ("api", "jar"));
         assert_eq!((read.modules.as_slice(), read.java()), (&["a".to_owned(), "b".to_owned()][..], Some(21)));
         assert_eq!((read.parent.as_deref(), read.classes()), (Some("../pom.xml"), PathBuf::from("target/o")));
-        assert_eq!((read.plugins, read.floating), (vec!["maven-shade-plugin".to_owned()], vec![(1, "[1,2)".to_owned())]));
+        assert_eq!(
+            (read.plugins, read.floating),
+            (vec!["maven-shade-plugin".to_owned()], vec![(1, "[1,2)".to_owned())])
+        );
     }
 
     #[test]
@@ -243,8 +252,14 @@ mod tests {
                       <artifactId>maven-compiler-plugin</artifactId><configuration><target>1.8</target></configuration>\
                       </plugin></plugins></pluginManagement></build></project>";
         assert_eq!(pom(plugin).unwrap().java(), Some(8));
-        assert_eq!(pom("<project><properties><java.version>${x}</java.version></properties></project>").unwrap().java(), None);
-        assert_eq!(pom("<project><properties><a>${b}</a><b>${a}</b></properties></project>").unwrap().value("${a}").len(), 4);
+        assert_eq!(
+            pom("<project><properties><java.version>${x}</java.version></properties></project>").unwrap().java(),
+            None
+        );
+        assert_eq!(
+            pom("<project><properties><a>${b}</a><b>${a}</b></properties></project>").unwrap().value("${a}").len(),
+            4
+        );
     }
 
     #[test]

@@ -98,6 +98,33 @@ pub fn common(root: &Path, others: &[PathBuf]) -> PathBuf {
     fsio::normalize(root, Path::new("")).ancestors().find(has_all).unwrap_or(root).to_owned()
 }
 
+/// The Java that Gradle's build in a folder compiles for, as far as its text tells: a toolchain, a release, or a
+/// compatibility; with the file that says it.
+pub fn gradle_java(folder: &Path) -> Option<(u8, PathBuf)> {
+    const WORDS: [&str; 6] = [
+        "JavaLanguageVersion.of",
+        "jvmToolchain",
+        "options.release",
+        "targetCompatibility",
+        "jvmTarget",
+        "sourceCompatibility",
+    ];
+    let root = gradle_root(folder, Path::new("/"));
+    let files =
+        GRADLE_BUILDS.iter().map(|name| folder.join(name)).chain(GRADLE_BUILDS.iter().map(|name| root.join(name)));
+    let texts: Vec<(PathBuf, String)> =
+        files.filter_map(|file| Some((file.clone(), fsio::read_text(&file).ok()?))).collect();
+    WORDS.iter().find_map(|word| {
+        texts.iter().find_map(|(file, text)| {
+            let behind = text.split_once(word)?.1.lines().next()?;
+            let number = behind.trim_start_matches(|c: char| !c.is_ascii_digit());
+            let number = number.strip_prefix("1.").or_else(|| number.strip_prefix("1_")).unwrap_or(number);
+            let digits = number.split(|c: char| !c.is_ascii_digit()).next()?;
+            Some((digits.parse().ok()?, file.clone()))
+        })
+    })
+}
+
 /// The root of the build that a folder is a module of, wherever that begins; the folder itself when it is none.
 pub fn workspace(folder: &Path) -> PathBuf {
     let everywhere = Path::new("/");
@@ -133,7 +160,10 @@ mod tests {
             ("pom.xml", &modules(&["none"])),
             ("all/pom.xml", &modules(&["services"])),
             ("all/services/pom.xml", &modules(&["api", "../../parent"])),
-            ("all/services/api/pom.xml", "<project><parent><relativePath>../../../parent</relativePath></parent></project>"),
+            (
+                "all/services/api/pom.xml",
+                "<project><parent><relativePath>../../../parent</relativePath></parent></project>",
+            ),
             ("parent/pom.xml", "<project/>"),
             ("alone/x/pom.xml", leaf),
         ]);
@@ -145,7 +175,10 @@ mod tests {
         assert_eq!(found.root, root.join("alone/x"));
         assert_eq!(common(&found.root, &found.parents), root);
         // Nothing above the project's root is looked at.
-        assert_eq!(reactor(&root.join("all/services/api"), &root.join("all/services")).unwrap().root, root.join("all/services"));
+        assert_eq!(
+            reactor(&root.join("all/services/api"), &root.join("all/services")).unwrap().root,
+            root.join("all/services")
+        );
         assert_eq!(workspace(&root.join("all/services/api")), root);
     }
 
@@ -160,8 +193,28 @@ mod tests {
     }
 
     #[test]
+    fn gradles_text_tells_its_java() {
+        for (text, expected) in [
+            ("java { toolchain { languageVersion = JavaLanguageVersion.of(21) } }", Some(21)),
+            ("kotlin {\n  jvmToolchain(17)\n}", Some(17)),
+            ("sourceCompatibility = JavaVersion.VERSION_1_8", Some(8)),
+            ("targetCompatibility = '11'", Some(11)),
+            ("options.release = javaVersion", None),
+            ("", None),
+        ] {
+            let dir = folder(&[("build.gradle", text)]);
+            assert_eq!(gradle_java(dir.path()).map(|(java, _)| java), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn gradle_begins_at_its_settings() {
-        let dir = folder(&[("settings.gradle.kts", ""), ("api/src/main/java/A.java", ""), ("lib/build.gradle", ""), ("x/y", "")]);
+        let dir = folder(&[
+            ("settings.gradle.kts", ""),
+            ("api/src/main/java/A.java", ""),
+            ("lib/build.gradle", ""),
+            ("x/y", ""),
+        ]);
         let root = dir.path();
         assert_eq!(gradle_file(&root.join("api"), root), Some(root.join("settings.gradle.kts")));
         assert_eq!(gradle_file(&root.join("lib"), root), Some(root.join("lib/build.gradle")));

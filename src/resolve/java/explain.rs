@@ -24,7 +24,9 @@ pub(super) fn maven(failure: Failure, replaced: &Replaced<'_>, context: &Context
     let Failure::Status { error, stderr: all } = failure else { return failure.into() };
     let mut said: Vec<String> = Vec::new();
     for line in all.lines() {
-        let Some(line) = ["[ERROR]", "[FATAL]"].iter().find_map(|level| line.trim().strip_prefix(level)) else { continue };
+        let Some(line) = ["[ERROR]", "[FATAL]"].iter().find_map(|level| line.trim().strip_prefix(level)) else {
+            continue;
+        };
         let line = line.trim_end().trim_end_matches("-> [Help 1]").trim_end();
         let line = line.strip_prefix(' ').unwrap_or(line);
         if line.trim().is_empty() || ALWAYS.iter().any(|always| line.trim_start().starts_with(always)) {
@@ -83,7 +85,12 @@ fn hinted(error: Error, said: &str, context: &Context<'_>) -> Error {
             "the repository wants a user: name it in `~/.m2/settings.xml` (`<server>` with the repository's id), or for Gradle in `~/.gradle/gradle.properties`",
         );
     }
-    if has(&["release version", "invalid target release", "invalid source release", "Unsupported class file major version"]) {
+    if has(&[
+        "release version",
+        "invalid target release",
+        "invalid source release",
+        "Unsupported class file major version",
+    ]) {
         return error.hint("the JDK that was found cannot do so: install another, and set JAVA_HOME to it");
     }
     if has(&["Source option 5 is no longer supported", "Source option 6 is no longer supported"]) {
@@ -93,7 +100,9 @@ fn hinted(error: Error, said: &str, context: &Context<'_>) -> Error {
         return error.hint("install a JDK: what was found can only run Java, not compile it");
     }
     if has(&["Non-resolvable parent POM"]) {
-        return error.hint("a parent that is on disk must lie in the project: move `lambda-pack.toml` up to a folder that holds both");
+        return error.hint(
+            "a parent that is on disk must lie in the project: move `lambda-pack.toml` up to a folder that holds both",
+        );
     }
     error
 }

@@ -56,13 +56,16 @@ pub(super) fn build(
     let answers = fsio::scratch_dir()?;
     let script = answers.path().join("list.gradle");
     fsio::write_atomic(&script, SCRIPT.as_bytes())?;
-    let in_copy = |request: &Request<'_>| root.join(request.function.path.strip_prefix(&layout.root).unwrap_or(Path::new("")));
+    let in_copy =
+        |request: &Request<'_>| root.join(request.function.path.strip_prefix(&layout.root).unwrap_or(Path::new("")));
     let mut folders: Vec<PathBuf> = requests.iter().map(|request| in_copy(request)).collect();
     folders.sort();
     folders.dedup();
     let wanted: Vec<String> = folders.iter().map(|folder| real(folder).display().to_string()).collect();
     fsio::write_atomic(&answers.path().join("wanted"), wanted.join("\n").as_bytes())?;
-    let wrapper = layout.wrapper(WRAPPER).map(|folder| copy.join(folder.strip_prefix(&layout.base).unwrap_or(folder)).join(WRAPPER));
+    let wrapper = layout
+        .wrapper(WRAPPER)
+        .map(|folder| copy.join(folder.strip_prefix(&layout.base).unwrap_or(folder)).join(WRAPPER));
     let mut tool = match &wrapper {
         Some(wrapper) => Tool::new("sh").arg(wrapper.as_os_str()),
         None => Tool::new("gradle").install_hint(INSTALL),
@@ -123,7 +126,13 @@ fn module(text: &str) -> Result<Module> {
                 let stem = Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 let (name, version) = named(&stem);
                 let files = vec![PathBuf::from(path)];
-                module.artifacts.push(Artifact { group: String::new(), name, version, classifier: String::new(), files });
+                module.artifacts.push(Artifact {
+                    group: String::new(),
+                    name,
+                    version,
+                    classifier: String::new(),
+                    files,
+                });
             }
             _ => return Err(Error::failed(format!("Gradle answered `{line}`, which is not understood"))),
         }
@@ -149,8 +158,11 @@ mod tests {
         );
         let read = module(&text).unwrap();
         assert_eq!(read.classes, [dir.path()]);
-        let shown: Vec<_> =
-            read.artifacts.iter().map(|a| format!("{}:{}:{}:{}:{}", a.group, a.name, a.version, a.classifier, a.files.len())).collect();
+        let shown: Vec<_> = read
+            .artifacts
+            .iter()
+            .map(|a| format!("{}:{}:{}:{}:{}", a.group, a.name, a.version, a.classifier, a.files.len()))
+            .collect();
         assert_eq!(shown, [":tool:2.0::1", "g:a:1:linux:1", "g:common:::1"]);
         assert!(module("what?").is_err());
     }

@@ -84,7 +84,8 @@ pub(super) fn classes(folders: &[PathBuf]) -> Result<Tree> {
     let mut room = UNZIPPED_LIMIT * 2;
     for folder in folders {
         for entry in WalkDir::new(folder).min_depth(1).sort_by_file_name() {
-            let entry = entry.map_err(|e| Error::failed(format!("Failed to read `{}`", folder.display())).because(e))?;
+            let entry =
+                entry.map_err(|e| Error::failed(format!("Failed to read `{}`", folder.display())).because(e))?;
             if !entry.file_type().is_file() {
                 continue;
             }
@@ -127,7 +128,8 @@ pub(super) fn jar(tree: &Tree) -> Result<Vec<u8>> {
 
 /// Name and version from a jar's file name: the version begins at the first part that begins with a digit.
 pub(super) fn named(stem: &str) -> (String, String) {
-    let at = stem.match_indices('-').map(|(at, _)| at).find(|at| stem[at + 1..].starts_with(|c: char| c.is_ascii_digit()));
+    let at =
+        stem.match_indices('-').map(|(at, _)| at).find(|at| stem[at + 1..].starts_with(|c: char| c.is_ascii_digit()));
     match at {
         Some(at) if at > 0 => (stem[..at].to_owned(), stem[at + 1..].to_owned()),
         _ => (stem.to_owned(), String::new()),
@@ -145,7 +147,8 @@ mod tests {
 
     #[test]
     fn names_in_lib_do_not_collide() {
-        let names = [("a.b", ""), ("a", ""), ("a.b", "linux"), ("", "")].map(|(g, c)| artifact(g, c, vec![]).file_name());
+        let names =
+            [("a.b", ""), ("a", ""), ("a.b", "linux"), ("", "")].map(|(g, c)| artifact(g, c, vec![]).file_name());
         assert_eq!(names, ["a.b.core-1.0.jar", "a.core-1.0.jar", "a.b.core-1.0-linux.jar", "core-1.0.jar"]);
         assert_eq!(artifact("../x", "", vec![]).file_name(), ".._x.core-1.0.jar");
     }

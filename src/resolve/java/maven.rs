@@ -24,7 +24,8 @@ const LISTED: &str = ".lambda-pack-dependencies";
 const MAX_LINES: usize = 100_000;
 const WRAPPER: &str = "mvnw";
 /// How Maven is installed.
-const INSTALL: &str = "install Maven (`apt-get install maven`, `brew install maven`), or add its wrapper with `mvn wrapper:wrapper`";
+const INSTALL: &str =
+    "install Maven (`apt-get install maven`, `brew install maven`), or add its wrapper with `mvn wrapper:wrapper`";
 
 /// What Maven said of one module.
 pub(super) struct Module {
@@ -52,9 +53,12 @@ pub(super) fn layout(request: &Request<'_>) -> Result<Layout> {
 pub(super) fn settings_files() -> Vec<PathBuf> {
     let home = std::env::home_dir().unwrap_or_default();
     let global = std::env::var_os("MAVEN_HOME").or_else(|| std::env::var_os("M2_HOME")).map(PathBuf::from);
-    let installed = crate::process::find_program("mvn").and_then(|mvn| Some(mvn.canonicalize().ok()?.parent()?.parent()?.to_owned()));
-    let mut files: Vec<PathBuf> =
-        ["settings.xml", "settings-security.xml", "toolchains.xml", "extensions.xml"].iter().map(|name| home.join(".m2").join(name)).collect();
+    let installed = crate::process::find_program("mvn")
+        .and_then(|mvn| Some(mvn.canonicalize().ok()?.parent()?.parent()?.to_owned()));
+    let mut files: Vec<PathBuf> = ["settings.xml", "settings-security.xml", "toolchains.xml", "extensions.xml"]
+        .iter()
+        .map(|name| home.join(".m2").join(name))
+        .collect();
     files.push(home.join(".mavenrc"));
     for folder in [global, installed].into_iter().flatten() {
         files.extend(["conf/settings.xml", "conf/toolchains.xml"].iter().map(|name| folder.join(name)));
@@ -66,7 +70,8 @@ pub(super) fn settings_files() -> Vec<PathBuf> {
 fn check(pom: &Pom, request: &Request<'_>, context: &Context<'_>) -> Result<()> {
     if pom.packaging == "pom" {
         let modules: Vec<String> = pom.modules.iter().map(|module| format!("`{module}`")).collect();
-        let error = Error::config("this `pom.xml` has `<packaging>pom</packaging>`: it makes no classes").at(&pom.path, None);
+        let error =
+            Error::config("this `pom.xml` has `<packaging>pom</packaging>`: it makes no classes").at(&pom.path, None);
         return Err(match modules.is_empty() {
             true => error.hint("point `path` at the folder of a module that does"),
             false => error.hint(format!("point `path` at one of its modules: {}", modules.join(", "))),
@@ -103,7 +108,9 @@ pub(super) fn build(
     let mut modules: Vec<String> = poms.iter().map(|pom| selector(pom, layout)).collect();
     modules.sort();
     modules.dedup();
-    let wrapper = layout.wrapper(WRAPPER).map(|folder| copy.join(folder.strip_prefix(&layout.base).unwrap_or(folder)).join(WRAPPER));
+    let wrapper = layout
+        .wrapper(WRAPPER)
+        .map(|folder| copy.join(folder.strip_prefix(&layout.base).unwrap_or(folder)).join(WRAPPER));
     let mut tool = match &wrapper {
         // It need not be executable: it often is not, where Git has lost the bit.
         Some(wrapper) => Tool::new("sh").arg(wrapper.as_os_str()),
@@ -144,7 +151,9 @@ fn selector(pom: &Pom, layout: &Layout) -> String {
     let below = pom.folder().strip_prefix(&layout.root).unwrap_or(Path::new("")).to_string_lossy().replace('\\', "/");
     match below.as_str() {
         "" => ".".to_owned(),
-        odd if odd.contains(',') || odd.starts_with(['!', '-', '+', '?', ':']) || odd.trim() != odd => format!(":{}", pom.artifact),
+        odd if odd.contains(',') || odd.starts_with(['!', '-', '+', '?', ':']) || odd.trim() != odd => {
+            format!(":{}", pom.artifact)
+        }
         below => below.to_owned(),
     }
 }
@@ -202,7 +211,9 @@ fn artifacts(text: &str) -> Result<(Vec<Artifact>, Vec<String>)> {
 fn artifact(line: &str) -> Option<(Artifact, PathBuf)> {
     let line = line.rsplit_once(" -- module ").map_or(line, |(before, _)| before);
     let fields: Vec<&str> = line.split(':').collect();
-    let is_scope = |field: &&str| matches!(field.split_whitespace().next(), Some("compile" | "runtime" | "provided" | "test" | "system"));
+    let is_scope = |field: &&str| {
+        matches!(field.split_whitespace().next(), Some("compile" | "runtime" | "provided" | "test" | "system"))
+    };
     let scope = (4..=5).find(|at| fields.get(*at).is_some_and(is_scope))?;
     let path = PathBuf::from(fields.get(scope + 1..)?.join(":").trim());
     let classifier = if scope == 5 { fields[3] } else { "" };
@@ -226,8 +237,10 @@ mod tests {
                     \x20  org.x:a:jar:2:compile (optional) :/m2/a b:c-2.jar -- module org.x.a (auto)\n\
                     \x20  org.x:bom:pom:2:compile:/m2/bom.pom\n   org.x:native:zip:2:compile:/m2/native.zip\n\n";
         let (found, others) = artifacts(text).unwrap();
-        let shown: Vec<_> =
-            found.iter().map(|a| format!("{} {} {} {} {}", a.group, a.name, a.version, a.classifier, a.files[0].display())).collect();
+        let shown: Vec<_> = found
+            .iter()
+            .map(|a| format!("{} {} {} {} {}", a.group, a.name, a.version, a.classifier, a.files[0].display()))
+            .collect();
         assert_eq!(shown, ["org.x a 2  /m2/a b:c-2.jar", "org.x b 1.2 linux-x86_64 /m2/b-1.2-linux.jar"]);
         assert_eq!(others, ["org.x:native"]);
         assert_eq!(artifacts("The following files have been resolved:\n   none\n").unwrap().0, []);

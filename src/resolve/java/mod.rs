@@ -132,8 +132,13 @@ impl Resolver for Java {
                 Err(error) => indices.iter().for_each(|index| results[*index] = Some(Err(error.clone()))),
             }
         }
-        let unclaimed = |request: &Request<'_>| Error::config(format!("function `{}` has no build", request.function.name));
-        results.into_iter().zip(requests).map(|(result, request)| result.unwrap_or_else(|| Err(unclaimed(request)))).collect()
+        let unclaimed =
+            |request: &Request<'_>| Error::config(format!("function `{}` has no build", request.function.name));
+        results
+            .into_iter()
+            .zip(requests)
+            .map(|(result, request)| result.unwrap_or_else(|| Err(unclaimed(request))))
+            .collect()
     }
 }
 
@@ -141,7 +146,11 @@ fn both(maven: &Path, gradle: &Path) -> Error {
     let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Error::config(format!("both Maven (`{}`) and Gradle (`{}`) could build this folder", name(maven), name(gradle)))
         .at(maven, None)
-        .hint(format!("say which does not: `exclude = [\"{}\"]` leaves it to Maven, `exclude = [\"{}\"]` to Gradle", name(gradle), name(maven)))
+        .hint(format!(
+            "say which does not: `exclude = [\"{}\"]` leaves it to Maven, `exclude = [\"{}\"]` to Gradle",
+            name(gradle),
+            name(maven)
+        ))
 }
 
 fn layout(kind: Kind, request: &Request<'_>) -> Result<Layout> {
@@ -179,7 +188,8 @@ fn build(kind: Kind, layout: &Layout, requests: &[&Request<'_>], context: &Conte
             maven::build(requests, layout, &root, &copy, context)?.into_iter().map(of).collect()
         }
         Kind::Gradle => {
-            let by = if layout.wrapper("gradlew").is_some() { "build.gradle (gradlew)" } else { "build.gradle (gradle)" };
+            let by =
+                if layout.wrapper("gradlew").is_some() { "build.gradle (gradlew)" } else { "build.gradle (gradle)" };
             let of = |module: gradle::Module| Made {
                 classes: module.classes,
                 artifacts: module.artifacts,

@@ -170,7 +170,15 @@ mod tests {
         copied.sort();
         assert_eq!(
             copied,
-            [".mvn/maven.config", "app/g/build.gradle", "app/g/src/build/x", "app/pom.xml", "app/src/target/x", "mvnw", "other/pom.xml"]
+            [
+                ".mvn/maven.config",
+                "app/g/build.gradle",
+                "app/g/src/build/x",
+                "app/pom.xml",
+                "app/src/target/x",
+                "mvnw",
+                "other/pom.xml"
+            ]
         );
         assert_eq!(layout.files(dir.path()).unwrap().len(), copied.len());
         assert_eq!(layout.wrapper("mvnw"), Some(dir.path()));
