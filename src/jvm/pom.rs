@@ -55,7 +55,10 @@ impl Pom {
         let document = Document::parse_with_options(&text, options).map_err(|e| {
             let at = e.pos();
             let position = (at.row.max(1) as usize, at.col.max(1) as usize);
-            Error::config("this is not well-formed XML").at(path, Some(position)).because(e)
+            // The reader's words end with the position, too.
+            let said = e.to_string();
+            let said = said.strip_suffix(&format!(" at {at}")).unwrap_or(&said);
+            Error::config("this is not well-formed XML").at(path, Some(position)).because(said)
         })?;
         let root = document.root_element();
         if root.tag_name().name() != "project" {

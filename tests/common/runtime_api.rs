@@ -19,15 +19,27 @@ impl Drop for Running {
 
 /// Starts a `bootstrap` as Lambda does, gives it one event, and returns what it answers.
 pub fn invoke(bootstrap: &Path, event: &str) -> String {
+    let mut command = Command::new(bootstrap);
+    command.env_clear();
+    serve_one(command, event)
+}
+
+/// Starts a runtime, gives it one event, and returns what it answers.
+pub fn serve_one(mut command: Command, event: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut command = Command::new(bootstrap);
-    command.env_clear().env("AWS_LAMBDA_RUNTIME_API", &address).stdin(Stdio::null());
-    for (name, value) in [("NAME", "api"), ("MEMORY_SIZE", "128"), ("VERSION", "1")] {
-        command.env(format!("AWS_LAMBDA_FUNCTION_{name}"), value);
+    for (name, value) in [
+        ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+        ("AWS_LAMBDA_FUNCTION_NAME", "api"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "group"),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
+    ] {
+        command.env(name, value);
     }
-    command.env("AWS_LAMBDA_LOG_GROUP_NAME", "group").env("AWS_LAMBDA_LOG_STREAM_NAME", "stream");
-    let _running = Running(command.spawn().unwrap_or_else(|e| panic!("{} does not start: {e}", bootstrap.display())));
+    command.stdin(Stdio::null());
+    let _running = Running(command.spawn().unwrap_or_else(|e| panic!("{command:?} does not start: {e}")));
     let (sender, receiver) = mpsc::channel();
     let event = event.to_owned();
     std::thread::spawn(move || {

@@ -17,6 +17,8 @@ const ALWAYS: &[&str] = &[
     "After correcting the problems",
     "mvn <args> -rf",
     "COMPILATION ERROR",
+    "Some problems were encountered while processing the POMs",
+    "The build could not read",
 ];
 
 /// Maven's own words, the telling ones first.
@@ -24,12 +26,12 @@ pub(super) fn maven(failure: Failure, replaced: &Replaced<'_>, context: &Context
     let Failure::Status { error, stderr: all } = failure else { return failure.into() };
     let mut said: Vec<String> = Vec::new();
     for line in all.lines() {
-        let Some(line) = ["[ERROR]", "[FATAL]"].iter().find_map(|level| line.trim().strip_prefix(level)) else {
-            continue;
-        };
-        let line = line.trim_end().trim_end_matches("-> [Help 1]").trim_end();
+        let Some(line) = level(line).map(|line| level(line).unwrap_or(line)) else { continue };
+        let line = line.split_once(" -> [Help ").map_or(line, |(before, _)| before).trim_end();
         let line = line.strip_prefix(' ').unwrap_or(line);
-        if line.trim().is_empty() || ALWAYS.iter().any(|always| line.trim_start().starts_with(always)) {
+        let text = line.trim_start();
+        let counts = text.starts_with("The project ") && text.contains(" has ") && text.contains(" error");
+        if text.is_empty() || counts || ALWAYS.iter().any(|always| text.starts_with(always)) {
             continue;
         }
         let line = replaced.named(line);
@@ -44,6 +46,11 @@ pub(super) fn maven(failure: Failure, replaced: &Replaced<'_>, context: &Context
     said.sort_by_key(|line| line.starts_with("Failed to execute goal") && !line.contains("Could not "));
     let error = Error::failed("`mvn` failed").because(lines(&said));
     hinted(error, &said.join("\n"), context)
+}
+
+/// What stands behind a level that tells of an error.
+fn level(line: &str) -> Option<&str> {
+    ["[ERROR]", "[FATAL]"].iter().find_map(|level| line.trim().strip_prefix(level))
 }
 
 /// Gradle's own words.
@@ -98,6 +105,9 @@ fn hinted(error: Error, said: &str, context: &Context<'_>) -> Error {
     }
     if has(&["No compiler is provided in this environment", "No Java compiler found"]) {
         return error.hint("install a JDK: what was found can only run Java, not compile it");
+    }
+    if has(&["was cached in the local repository"]) {
+        return error.hint("if it is there now, `mvn -U dependency:resolve` lets Maven look again");
     }
     if has(&["Non-resolvable parent POM"]) {
         return error.hint(

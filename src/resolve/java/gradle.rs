@@ -80,6 +80,9 @@ pub(super) fn build(
         .cwd(root)
         .env("LC_ALL", "C.UTF-8")
         .env("SOURCE_DATE_EPOCH", super::EPOCH);
+    if std::env::var_os("GRADLE_OPTS").is_none() {
+        tool = tool.env("GRADLE_OPTS", "-XX:TieredStopAtLevel=1");
+    }
     if context.offline {
         tool = tool.arg("--offline");
     }

@@ -121,8 +121,13 @@ pub(super) fn build(
         .args(["-DincludeScope=runtime", "-DoutputAbsoluteArtifactFilename=true"])
         .arg(format!("-DoutputFile={LISTED}"))
         .cwd(root)
+        .speaks_on_stdout()
         .env("LC_ALL", "C.UTF-8")
         .env("SOURCE_DATE_EPOCH", super::EPOCH);
+    // Twice as fast for the few seconds that most builds take: the second compiler of the machine never pays off.
+    if std::env::var_os("MAVEN_OPTS").is_none() {
+        tool = tool.env("MAVEN_OPTS", "-XX:TieredStopAtLevel=1");
+    }
     if let Some(folder) = wrapper.as_deref().and_then(Path::parent).filter(|folder| *folder != root) {
         tool = tool.env("MAVEN_BASEDIR", folder.as_os_str());
     }
