@@ -151,8 +151,9 @@ fn modules_of_a_reactor_share_a_layer_and_a_sibling() {
 
     // What a module reads of another is noticed, and so is a new file of it.
     let names = || -> Vec<String> {
-        let sibling = project.unpack("api.zip").path("lib/com.example.common-1.0.0.jar");
-        let mut jar = zip::ZipArchive::new(fs::File::open(sibling).unwrap()).unwrap();
+        let function = project.unpack("api.zip");
+        let sibling = fs::File::open(function.path("lib/com.example.common-1.0.0.jar")).unwrap();
+        let mut jar = zip::ZipArchive::new(sibling).unwrap();
         let mut text = String::new();
         jar.by_name("wörter/greeting.txt").unwrap().read_to_string(&mut text).unwrap();
         let mut names: Vec<String> = jar.file_names().map(|name| name.unwrap().into_owned()).collect();
@@ -247,7 +248,7 @@ fn what_the_tools_say_is_what_one_sees() {
     project.write("pom.xml", &pom.replace("<version>2.17.2<", "<version>[2.17,)<"));
     let run = project.run(&["build", "--locked"]);
     assert_eq!(run.code, 2);
-    assert!(run.stderr.contains("pom.xml:22:1") && run.stderr.contains("`[2.17,)` of function"), "{}", run.stderr);
+    assert!(run.stderr.contains("pom.xml:20:1") && run.stderr.contains("`[2.17,)` of function"), "{}", run.stderr);
 
     let project = Project::copy_of("java-multi-module");
     fs::remove_file(project.path("lambda-pack.toml")).unwrap();
@@ -352,7 +353,7 @@ fn a_template_and_init_know_java() {
         "path = \"services/api\"",
         "runtime = \"java17.al2023\"",
         "handler = \"com.example.Api\"",
-        "layers = \"shared\"",
+        "\nlayers = \"shared\"",
     ] {
         assert!(config.contains(part), "{part}: {config}");
     }
@@ -360,8 +361,14 @@ fn a_template_and_init_know_java() {
     project.write(
         "template.yaml",
         "Transform: AWS::Serverless-2016-10-31\nResources:\n  Api:\n    Type: AWS::Serverless::Function\n    Metadata:\n      BuildMethod: java17\n    \
-         Properties:\n      Runtime: java17\n      Handler: com.example.Api\n      CodeUri: services/api\n",
+         Properties:\n      Runtime: java17\n      Handler: com.example.Api\n      CodeUri: services/api\n  Common:\n    \
+         Type: AWS::Serverless::LayerVersion\n    Metadata:\n      BuildMethod: java17\n    Properties:\n      \
+         ContentUri: common\n      CompatibleRuntimes: [java17]\n",
     );
-    project.done(&["build"]);
+    let run = project.done(&["build", "-v"]);
+    assert_eq!(run.stderr.matches("running `mvn ").count(), 1, "one run for functions and layers: {}", run.stderr);
     assert!(project.unpack("Api.zip").files().contains(&"lib/com.example.common-1.0.0.jar".to_owned()));
+    let needs = ["com.fasterxml.jackson.core.jackson-core-2.17.2.jar", "org.slf4j.slf4j-api-1.7.36.jar"];
+    let expected = ["Common.jar", needs[0], needs[1]].map(|name| format!("java/lib/{name}"));
+    assert_eq!(project.unpack("Common.zip").files(), expected);
 }

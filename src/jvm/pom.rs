@@ -40,6 +40,8 @@ pub struct Pom {
     pub plugins: Vec<String>,
     /// `release`, `target` or `source` of its compiler plugin.
     compiler: Option<String>,
+    /// `group:name` of its own dependencies, without those of tests and those that whoever runs it has.
+    pub needs: Vec<String>,
     /// Versions of dependencies that no lock would accept, with their lines.
     pub floating: Vec<(usize, String)>,
 }
@@ -106,6 +108,7 @@ impl Pom {
             output: build.and_then(|build| text(build, "outputDirectory")),
             plugins: plugins.iter().filter_map(|plugin| text(*plugin, "artifactId")).collect(),
             compiler,
+            needs: needs(root),
             floating: floating(root, document),
         }
     }
@@ -188,6 +191,15 @@ impl Pom {
         let value = self.value(&written);
         value.strip_prefix("1.").unwrap_or(&value).parse().ok()
     }
+}
+
+fn needs(root: Node<'_, '_>) -> Vec<String> {
+    let all = child(root, "dependencies").into_iter().flat_map(|all| elements(all, "dependency"));
+    let is_packed =
+        |one: &Node<'_, '_>| !matches!(text(*one, "scope").as_deref(), Some("test" | "provided" | "system"));
+    all.filter(is_packed)
+        .filter_map(|one| Some(format!("{}:{}", text(one, "groupId")?, text(one, "artifactId")?)))
+        .collect()
 }
 
 /// Versions that are another from day to day: snapshots, ranges, and words for the newest.

@@ -63,7 +63,9 @@ fn serve(mut stream: TcpStream, event: &str, answers: &mpsc::Sender<String>) {
         let body = body(&mut reader);
         if line.starts_with("GET /2018-06-01/runtime/invocation/next ") {
             let headers = "Lambda-Runtime-Aws-Request-Id: 1\r\nLambda-Runtime-Deadline-Ms: 9999999999999\r\n\
-                           Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:1:function:api\r\n";
+                           Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:1:function:api\r\n\
+                           Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=1;Sampled=0\r\n\
+                           Content-Type: application/json\r\n";
             let length = event.len();
             write!(stream, "HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n{event}").unwrap();
         } else {

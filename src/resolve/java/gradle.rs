@@ -53,6 +53,7 @@ pub(super) fn build(
     copy: &Path,
     context: &Context<'_>,
 ) -> Result<Vec<Module>> {
+    requests.iter().try_for_each(|request| locked(request, layout, context))?;
     let answers = fsio::scratch_dir()?;
     let script = answers.path().join("list.gradle");
     fsio::write_atomic(&script, SCRIPT.as_bytes())?;
@@ -98,6 +99,18 @@ pub(super) fn build(
         module(&text)
     };
     requests.iter().map(answer).collect()
+}
+
+/// With `--locked`, a module must have the file that Gradle locks versions in.
+fn locked(request: &Request<'_>, layout: &Layout, context: &Context<'_>) -> Result<()> {
+    let folder = &request.function.path;
+    let has_lock = || folder.join("gradle.lockfile").is_file() || layout.root.join("gradle/dependency-locks").is_dir();
+    if !context.locked || has_lock() {
+        return Ok(());
+    }
+    Err(Error::config("`gradle.lockfile` is missing, and `--locked` asks for it")
+        .at(folder.join("gradle.lockfile"), None)
+        .hint("turn on Gradle's dependency locking, run `gradle dependencies --write-locks`, and commit the file"))
 }
 
 fn real(path: &Path) -> PathBuf {

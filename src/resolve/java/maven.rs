@@ -29,8 +29,8 @@ const INSTALL: &str =
 
 /// What Maven said of one module.
 pub(super) struct Module {
-    /// The folder of its classes, in the copy.
-    pub(super) classes: PathBuf,
+    /// The folder of its classes, in the copy, if there are any.
+    pub(super) classes: Option<PathBuf>,
     /// What it needs.
     pub(super) artifacts: Vec<Artifact>,
     /// What a person should know.
@@ -140,7 +140,29 @@ pub(super) fn build(
     let names: Vec<&str> = requests.iter().map(|request| request.function.name.as_str()).collect();
     super::run(&tool, &format!("Building {}", names.join(", ")), context)
         .map_err(|failure| explain::maven(failure, &Replaced { copy, base: &layout.base }, context))?;
-    poms.iter().map(|pom| module(pom, layout, root)).collect()
+    poms.iter()
+        .map(|pom| {
+            let module = module(pom, layout, root)?;
+            fixed(&module, pom, context)?;
+            Ok(module)
+        })
+        .collect()
+}
+
+/// With `--locked`, refuses a snapshot that something brings; other modules of the reactor may be ones.
+fn fixed(module: &Module, pom: &Pom, context: &Context<'_>) -> Result<()> {
+    let is_snapshot = |artifact: &&Artifact| {
+        artifact.version.ends_with("-SNAPSHOT") && artifact.files.iter().any(|file| file.is_file())
+    };
+    match module.artifacts.iter().find(is_snapshot).filter(|_| context.locked) {
+        None => Ok(()),
+        Some(found) => Err(Error::config(format!(
+            "`--locked` asks for versions that stay the same, and `{}:{}:{}` does not",
+            found.group, found.name, found.version
+        ))
+        .at(&pom.path, None)
+        .hint("name one version that was released")),
+    }
 }
 
 /// Where a folder of the copy is in the project.
@@ -173,7 +195,8 @@ fn module(pom: &Pom, layout: &Layout, root: &Path) -> Result<Module> {
     })?;
     let (artifacts, others) = artifacts(&text)?;
     let classes = folder.join(pom.classes());
-    if !classes.is_dir() {
+    // What has no sources, such as the dependencies of a layer, has no classes either.
+    if !classes.is_dir() && folder.join("src/main").is_dir() {
         let shown = pom.classes();
         return Err(Error::failed(format!("Maven made no classes: there is no `{}`", shown.display()))
             .at(&pom.path, None)
@@ -186,6 +209,7 @@ fn module(pom: &Pom, layout: &Layout, root: &Path) -> Result<Module> {
     if !others.is_empty() {
         notes.push(format!("left out, since a class path holds jars alone: {}", others.join(", ")));
     }
+    let classes = Some(classes).filter(|classes| classes.is_dir());
     Ok(Module { classes, artifacts, notes })
 }
 

@@ -30,7 +30,7 @@ use crate::jvm::project::{self, Kind};
 use crate::lambda::Family;
 use crate::process::{Failure, Output, Tool, find_program};
 use crate::report::{Event, Task, Unit};
-use crate::tree::{Entry, Source, Tree};
+use crate::tree::{ArchivePath, Entry, Source, Tree};
 use jars::Artifact;
 use sources::Layout;
 
@@ -142,6 +142,16 @@ impl Resolver for Java {
     }
 }
 
+/// What a build made, as one jar of this name in `lib/`: that is how it gets into a layer.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn own_jar(name: &str, built: &Tree) -> Result<(ArchivePath, Entry)> {
+    let path = format!("{}/{name}.jar", jars::LIB);
+    let path = ArchivePath::new(&path).map_err(|problem| Error::config(format!("`{path}` {problem}")))?;
+    Ok((path, Entry::bytes(jars::jar(built)?, false)))
+}
+
 fn both(maven: &Path, gradle: &Path) -> Error {
     let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Error::config(format!("both Maven (`{}`) and Gradle (`{}`) could build this folder", name(maven), name(gradle)))
@@ -179,7 +189,7 @@ fn build(kind: Kind, layout: &Layout, requests: &[&Request<'_>], context: &Conte
         Kind::Maven => {
             let by = if layout.wrapper("mvnw").is_some() { "pom.xml (mvnw)" } else { "pom.xml (mvn)" };
             let of = |module: maven::Module| Made {
-                classes: vec![module.classes],
+                classes: module.classes.into_iter().collect(),
                 artifacts: module.artifacts,
                 notes: module.notes,
                 settings: maven::settings_files(),
