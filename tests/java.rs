@@ -167,9 +167,21 @@ fn modules_of_a_reactor_share_a_layer_and_a_sibling() {
     assert_eq!(names(), ["com/example/Greeting.class", "new.txt", "wörter/greeting.txt", "Hej"]);
 }
 
+/// Gives a module of Gradle a jar that lies beside it, and one that only a classifier tells from another.
+fn with_tool(project: &Project, module: &str) {
+    let build = format!("{module}/build.gradle");
+    let needs = "dependencies {\n    runtimeOnly files('libs/tool-2.0.jar')\n    \
+                 runtimeOnly 'org.xerial.snappy:snappy-java:1.1.2:sources'\n}\n";
+    project.write(&build, &(project.read(&build) + needs));
+    fs::create_dir_all(project.path(&format!("{module}/libs"))).unwrap();
+    let jar = client().join("lib/aws-lambda-java-serialization-1.1.2.jar");
+    fs::copy(jar, project.path(&format!("{module}/libs/tool-2.0.jar"))).unwrap();
+}
+
 #[test]
 fn a_module_of_gradle_is_the_same_anywhere_and_lambdas_client_loads_it() {
     let here = Project::copy_of("java-gradle");
+    with_tool(&here, "api");
     let before = sources(&here.path(""));
     let build = ["build", "api", "--handler", "com.example.Stock::look", "--out-dir", "target"];
     here.done(&build);
@@ -184,10 +196,13 @@ fn a_module_of_gradle_is_the_same_anywhere_and_lambdas_client_loads_it() {
             "lib/com.fasterxml.jackson.core.jackson-core-2.17.2.jar",
             "lib/org.slf4j.slf4j-api-1.7.36.jar",
             "lib/org.slf4j.slf4j-nop-1.7.36.jar",
+            "lib/org.xerial.snappy.snappy-java-1.1.2-sources.jar",
+            "lib/tool-2.0.jar",
         ]
     );
     assert_eq!(invoke(&unpacked, &[], "com.example.Stock::look", "\"tea\""), r#""\"in stock: tea\"""#);
     let there = elsewhere("java-gradle");
+    with_tool(&there, "çà et là/api");
     there.write("çà et là/gradlew", "#!/bin/sh\necho \"$0\" >\"$(dirname \"$0\")/used\"\nexec gradle \"$@\"\n");
     let run = there.done(&[
         "build",
@@ -199,15 +214,18 @@ fn a_module_of_gradle_is_the_same_anywhere_and_lambdas_client_loads_it() {
         "--offline",
     ]);
     assert!(run.stdout.contains("build.gradle (gradlew)"), "{}", run.transcript());
+    assert!(!there.path("çà et là/used").exists(), "the wrapper wrote into the copy");
     assert!(fs::read(there.path("target/api.zip")).unwrap() == fs::read(here.path("target/api.zip")).unwrap());
 }
 
 #[test]
 fn kotlin_is_compiled_by_its_plugin() {
     let project = Project::copy_of("java-kotlin");
-    project.write("mvnw", "#!/bin/sh\nexec mvn \"$@\"\n");
+    // It is not executable, and writes where it lies, which is in the copy.
+    project.write("mvnw", "#!/bin/sh\necho >\"$(dirname \"$0\")/src/main/written\"\nexec mvn \"$@\"\n");
     let run = project.done(&["build"]);
     assert!(run.stdout.contains("pom.xml (mvnw)"), "the project's own wrapper: {}", run.transcript());
+    assert!(!project.path("src/main/written").exists());
     let unpacked = project.unpack("project.zip");
     assert!(unpacked.path("lib/org.jetbrains.kotlin.kotlin-stdlib-2.0.21.jar").is_file());
     assert_eq!(invoke(&unpacked, &[], "com.example.Invoice", r#"{"sum": 7}"#), r#""sum 7""#);

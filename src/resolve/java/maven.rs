@@ -77,6 +77,11 @@ fn check(pom: &Pom, request: &Request<'_>, context: &Context<'_>) -> Result<()> 
             false => error.hint(format!("point `path` at one of its modules: {}", modules.join(", "))),
         });
     }
+    if pom.plugins.iter().any(|plugin| plugin == "quarkus-maven-plugin") {
+        return Err(Error::config("Quarkus makes a package of its own, without which its classes do not start")
+            .at(&pom.path, None)
+            .hint("build it with `mvn package`, and pack what it leaves in `target/function.zip`"));
+    }
     if let Some((line, version)) = pom.floating.first().filter(|_| context.locked) {
         return Err(Error::config(format!(
             "`--locked` asks for versions that stay the same, and `{version}` of function `{}` does not",

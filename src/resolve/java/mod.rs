@@ -28,7 +28,7 @@ use crate::fresh::{self, Inputs};
 use crate::fsio;
 use crate::jvm::project::{self, Kind};
 use crate::lambda::Family;
-use crate::process::{Failure, Output, Tool, find_program};
+use crate::process::{Failure, Output, Tool, find_program, redact};
 use crate::report::{Event, Task, Unit};
 use crate::tree::{ArchivePath, Entry, Source, Tree};
 use jars::Artifact;
@@ -245,7 +245,8 @@ fn run(tool: &Tool, label: &str, context: &Context<'_>) -> Result<Output, Failur
     tool.run_with(&mut |line| {
         let said = line.trim_start_matches("[INFO] ").trim_start_matches("--- ");
         if said.starts_with("Building ") || said.starts_with("Download") || said.starts_with("> Task") {
-            task.detail(said);
+            // Maven tells whole addresses of what it fetches.
+            task.detail(redact(said));
         }
     })
 }

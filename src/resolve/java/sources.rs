@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::fsio;
 use crate::jvm::pom;
 use crate::jvm::project::{GRADLE_BUILDS, GRADLE_SETTINGS};
+use crate::tree::walk::OUTPUT_LOCK;
 
 /// Never part of what is built, wherever they are.
 const LEFT_OUT: &[&str] = &[
@@ -123,7 +124,8 @@ fn is_kept(entry: &DirEntry) -> bool {
         "build" => has(&GRADLE_BUILDS) || has(&GRADLE_SETTINGS),
         _ => false,
     };
-    !is_output && !LEFT_OUT.contains(&name.as_ref())
+    let is_ours = || entry.path().join(OUTPUT_LOCK).is_file();
+    !is_output && !is_ours() && !LEFT_OUT.contains(&name.as_ref())
 }
 
 /// Whether a path, links followed, lies in the project.
@@ -154,6 +156,7 @@ mod tests {
             "app/g/build/x",
             "app/g/src/build/x",
             "app/out/api.zip",
+            "app/zips/.lambda-pack.lock",
         ] {
             fsio::write_atomic(&at(file), b"x").unwrap();
         }
