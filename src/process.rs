@@ -16,6 +16,8 @@ pub struct Tool {
     envs: Vec<(OsString, Option<OsString>)>,
     cwd: Option<PathBuf>,
     install: Option<String>,
+    /// It says on standard output what others say on standard error.
+    speaks_on_stdout: bool,
 }
 
 /// What makes Git work on another repository than the one of its folder. Git sets them where it runs hooks.
@@ -74,7 +76,14 @@ impl From<Failure> for Error {
 impl Tool {
     /// A program, found on `PATH` unless it has a slash.
     pub fn new(program: impl Into<OsString>) -> Self {
-        Self { program: program.into(), args: Vec::new(), envs: Vec::new(), cwd: None, install: None }
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            envs: Vec::new(),
+            cwd: None,
+            install: None,
+            speaks_on_stdout: false,
+        }
     }
 
     /// Adds an argument.
@@ -125,6 +134,14 @@ impl Tool {
         self
     }
 
+    /// For a program that tells progress and errors on its standard output, as Maven does: that is what is listened to, and
+    /// what a failure has as `stderr`, followed by what came on standard error.
+    #[must_use]
+    pub fn speaks_on_stdout(mut self) -> Self {
+        self.speaks_on_stdout = true;
+        self
+    }
+
     /// The command as one would type it, credentials masked.
     pub fn display(&self) -> String {
         let mut words = vec![self.program.to_string_lossy().into_owned()];
@@ -152,27 +169,32 @@ impl Tool {
             command.current_dir(cwd);
         }
         let mut child = command.spawn().map_err(|e| self.not_started(&e))?;
-        let mut stdout_pipe = child.stdout.take();
-        let stdout = std::thread::spawn(move || {
+        let (stdout, stderr) = (child.stdout.take().map(boxed), child.stderr.take().map(boxed));
+        let (listened, mut silent) = if self.speaks_on_stdout { (stdout, stderr) } else { (stderr, stdout) };
+        let rest = std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            if let Some(pipe) = stdout_pipe.as_mut() {
+            if let Some(pipe) = silent.as_mut() {
                 let _ = pipe.read_to_end(&mut bytes);
             }
             bytes
         });
-        let mut stderr = String::new();
-        if let Some(pipe) = child.stderr.take() {
+        let mut said = String::new();
+        if let Some(pipe) = listened {
             let mut reader = BufReader::new(pipe);
             let mut line = Vec::new();
             while matches!(reader.read_until(b'\n', &mut line), Ok(n) if n > 0) {
                 let text = String::from_utf8_lossy(&line);
                 on_line(text.trim_end());
-                stderr.push_str(&text);
+                said.push_str(&text);
                 line.clear();
             }
         }
         let status = child.wait().map_err(|e| self.not_started(&e))?;
-        let stdout = stdout.join().unwrap_or_default();
+        let mut stdout = rest.join().unwrap_or_default();
+        let mut stderr = said;
+        if self.speaks_on_stdout {
+            stderr.push_str(&String::from_utf8_lossy(&std::mem::take(&mut stdout)));
+        }
         if status.success() {
             return Ok(Output { stdout, stderr });
         }
@@ -194,6 +216,10 @@ impl Tool {
             None => error,
         })
     }
+}
+
+fn boxed(pipe: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    Box::new(pipe)
 }
 
 /// A word as a shell reads it.
@@ -301,6 +327,16 @@ mod tests {
         assert_eq!(stderr, "bad thing\n");
         let text = error.to_string();
         assert!(text.contains("sh -c") && text.contains("exit status: 3") && text.contains("bad thing"), "{text}");
+    }
+
+    #[test]
+    fn a_program_that_speaks_on_stdout_is_heard() {
+        let tool = Tool::new("sh").args(["-c", "echo one; echo two >&2; exit 1"]).speaks_on_stdout();
+        let mut heard = Vec::new();
+        let Err(Failure::Status { stderr, .. }) = tool.run_with(&mut |line| heard.push(line.to_owned())) else {
+            panic!("must fail")
+        };
+        assert_eq!((heard, stderr.as_str()), (vec!["one".to_owned()], "one\ntwo\n"));
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub(super) fn check_handler(subject: &Subject<'_>) -> Vec<Finding> {
         Family::Python { .. } => check_python(subject.tree, handler),
         Family::Node { .. } => check_node(subject.tree, handler),
         Family::Ruby { .. } => check_ruby(subject.tree, handler),
-        Family::Java { .. } | Family::Dotnet | Family::Go | Family::Provided => Vec::new(),
+        Family::Java { .. } => super::java::check_handler(subject, handler),
+        Family::Dotnet | Family::Go | Family::Provided => Vec::new(),
     };
     if !subject.opt_is_known || is_in_layer(subject, handler) {
         findings.retain(|finding| finding.rule != Rule::HandlerNotFound);

@@ -6,6 +6,7 @@
 
 mod environment;
 mod handler;
+mod java;
 mod layers;
 mod native;
 mod runtime;
@@ -83,13 +84,14 @@ impl<'a> Subject<'a> {
 
 /// Runs every rule that does not need the finished zip.
 pub fn check(subject: &Subject<'_>) -> Vec<Finding> {
-    let rules: [fn(&Subject<'_>) -> Vec<Finding>; 6] = [
+    let rules: [fn(&Subject<'_>) -> Vec<Finding>; 7] = [
         size::check_unzipped,
         handler::check_handler,
         environment::check_environment,
         secrets::check_secrets,
         layers::check_layers,
         check_machine_code,
+        java::check_versions,
     ];
     rules.iter().flat_map(|rule| rule(subject)).collect()
 }

@@ -160,6 +160,25 @@ impl Packed {
         (length == size).then(|| Self { crc32, size, sha256: String::new(), data: Data::Stored(file, start) })
     }
 
+    /// A file that is not to be deflated.
+    pub(super) fn as_it_is(entry: &Entry, task: &Task<'_>) -> Result<Self> {
+        let (path, mut file, start, size) = opened(entry)?;
+        let failed = |e: io::Error| Error::io("read", path, &e);
+        file.seek(SeekFrom::Start(start)).map_err(failed)?;
+        let (mut crc, mut hash) = (crc32fast::Hasher::new(), Sha256::new());
+        let mut piece = vec![0; PIECE];
+        let mut left = size;
+        while left > 0 {
+            let length = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            file.read_exact(&mut piece[..length]).map_err(failed)?;
+            rayon::join(|| crc.update(&piece[..length]), || hash.update(&piece[..length]));
+            task.advance(length as u64);
+            left -= length as u64;
+        }
+        let sha256 = encode_hex(&hash.finalize());
+        Ok(Self { crc32: crc.finalize(), size, sha256, data: Data::Stored(file, start) })
+    }
+
     /// Keeps it in the store. What cannot be kept is deflated again the next time.
     pub(super) fn keep(&self, entries: &Entries, key: &str) {
         let head = (self.method(), self.crc32, self.size);

@@ -176,6 +176,11 @@ enum Data<'a> {
     Copied(&'a Arc<Archive>, usize),
 }
 
+/// What is in a jar is deflated already.
+fn is_jar(name: &str, entry: &Entry) -> bool {
+    matches!(entry, Entry::File { .. }) && name.ends_with(".jar")
+}
+
 /// The name that stands in the zip.
 fn member_name(path: &ArchivePath, entry: &Entry) -> String {
     if matches!(entry, Entry::Directory) { format!("{path}/") } else { path.to_string() }
@@ -207,7 +212,9 @@ fn prepare<'a>(
             data: Data::Copied(archive, index),
         });
     }
-    let key = known.and_then(|known| Some((known, known.key(entry)?)));
+    // Jars are read from where they are each time: that takes no longer than looking them up.
+    let is_jar = is_jar(&name, entry);
+    let key = known.filter(|_| !is_jar).and_then(|known| Some((known, known.key(entry)?)));
     if let Some((known, key)) = &key
         && let Some((crc32, method, size, data)) = known.data(key, entry)
     {
@@ -215,7 +222,7 @@ fn prepare<'a>(
         return Ok(Prepared { name, mode, method, crc32, size, read, data });
     }
     if large::is_large(entry, entry.size()) {
-        let packed = large::pack(entry, target, task)?;
+        let packed = if is_jar { large::Packed::as_it_is(entry, task)? } else { large::pack(entry, target, task)? };
         if let Some((known, key)) = key.filter(|(_, key)| on_disk(entry).is_none() || *key == packed.sha256) {
             packed.keep(known.entries, &Known::slot(&key, entry));
         }
@@ -227,7 +234,7 @@ fn prepare<'a>(
     let (crc32, size) = (crc32fast::hash(&bytes), bytes.len() as u64);
     let read = on_disk(entry).map(|path| (path.clone(), sha256(&bytes).hex()));
     // A link's target is stored: readers that restore links expect it so.
-    let packed = if mode == 0o120_777 { None } else { deflate::deflate(&bytes) };
+    let packed = if mode == 0o120_777 || is_jar { None } else { deflate::deflate(&bytes) };
     let method = if packed.is_some() { Method::Deflated } else { Method::Stored };
     // A file that has changed since it was looked at is not what the key says.
     if let Some((known, key)) = key.filter(|(_, key)| read.as_ref().is_none_or(|(_, digest)| digest == key)) {

@@ -1,6 +1,7 @@
 //! A function's own files as they were before anything was read, which is what the next build compares with.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use super::Session;
 use crate::fresh::{self, Files, Key};
@@ -50,6 +51,11 @@ impl OwnFiles {
             .add(format!("{} {}", session.options.locked, session.options.offline))
             .add(request.project_root.as_os_str().as_encoded_bytes())
             .add(fresh::of_tree(&walked.tree, files)?);
+        let sources = resolver.sources(request)?;
+        files.read_all(&sources.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        for source in &sources {
+            key.add(source.as_os_str().as_encoded_bytes()).add(files.digest(source)?);
+        }
         let paths = walked.tree.iter().map(|(path, _)| path.clone()).collect();
         Some(Self { digest: key.finish(), paths })
     }

@@ -8,8 +8,9 @@ use super::parts::Parts;
 use super::planned::PlannedPackage;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
-use crate::lambda::{self, Architecture, Runtime};
+use crate::lambda::{self, Architecture, Family, Runtime};
 use crate::project::{LayerSource, LayerSpec};
+use crate::resolve::java;
 use crate::resolve::native::Brought;
 use crate::split::{self, layout};
 use crate::tree::{Assembly, Entry, Tree};
@@ -151,7 +152,9 @@ fn own_tree(
     });
     let mut findings = Vec::new();
     let mut own = Tree::new();
-    if let Some(parts) = folder {
+    // Of a module that was compiled, its classes are in the layer, as a jar beside those that it needs.
+    let module = resolved.filter(|parts| matches!(parts.runtime.family, Family::Java { .. }));
+    if let Some(parts) = folder.filter(|_| module.is_none()) {
         findings.extend(parts.walked.findings.iter().cloned());
         let mut tree = parts.walked.tree.clone();
         for manifest in ["requirements.txt", "uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock"] {
@@ -185,6 +188,10 @@ fn own_tree(
                 own
             });
         }
+    }
+    if let Some(built) = module.map(|parts| &parts.resolution.built).filter(|built| !built.is_empty()) {
+        let (path, entry) = java::own_jar(&spec.name, built)?;
+        own.insert(path.below(layout::prefix(scope.unwrap_or_default())), entry);
     }
     let packages = resolved.map_or(&[][..], |parts| &parts.resolution.packages);
     let (tree, found) = mount(scope.unwrap_or_default(), packages.iter(), own)?;

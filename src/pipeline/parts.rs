@@ -1,5 +1,8 @@
 //! A function, or a part of a layer, between resolving and packing: its own files, what was built, and its packages.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
+
 use crate::finding::Finding;
 use crate::fresh::Inputs;
 use crate::lambda::Runtime;
@@ -47,9 +50,14 @@ impl Parts<'_> {
 
     /// What the resolver and the search for libraries have read, if that is all that decides.
     pub(super) fn inputs(&self) -> Option<Inputs> {
-        // Files of a linked package are not watched.
+        // Files of a linked package are not watched, unless the resolver says that they are all there is.
+        let watched: HashSet<&PathBuf> = self.resolution.inputs.iter().flat_map(|inputs| &inputs.files).collect();
         let is_local = |package: &Package| {
-            package.tree.iter().any(|(_, entry)| matches!(entry, Entry::File { source: Source::Disk(_), .. }))
+            let is_unwatched = |entry: &Entry| match entry {
+                Entry::File { source: Source::Disk(path), .. } => !watched.contains(path),
+                _ => false,
+            };
+            package.tree.iter().any(|(_, entry)| is_unwatched(entry))
         };
         let native = match self.spec.native.is_empty() {
             true => Vec::new(),

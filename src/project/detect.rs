@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::versions;
 use crate::error::{Error, Result};
 use crate::fsio;
+use crate::jvm;
 
 /// Files that make a folder Python's, beside `*.py`.
 pub(super) const PYTHON_FILES: [&str; 8] = [
@@ -18,19 +19,16 @@ pub(super) const PYTHON_FILES: [&str; 8] = [
     "Pipfile",
     "Pipfile.lock",
 ];
+/// Files that make a folder Java's.
+const JAVA_FILES: [&str; 3] = ["pom.xml", "build.gradle", "build.gradle.kts"];
 /// Extensions of what Node.js runs.
 const NODE_EXTENSIONS: [&str; 3] = ["mjs", "js", "cjs"];
 /// Manifests of languages that this version packs only once they are built.
-const BUILT_ELSEWHERE: [(&str, &str); 5] = [
-    ("go.mod", "Go"),
-    ("pom.xml", "Java"),
-    ("build.gradle", "Java"),
-    ("build.gradle.kts", "Java"),
-    ("Gemfile", "Ruby"),
-];
+const BUILT_ELSEWHERE: [(&str, &str); 2] = [("go.mod", "Go"), ("Gemfile", "Ruby")];
 /// What was looked for, in the words of the error.
 const LOOKED_FOR: &str = "looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; package.json, \
-                          *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; an executable bootstrap";
+                          *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; pom.xml, build.gradle, build.gradle.kts; an \
+                          executable bootstrap";
 
 /// The runtime that a folder's files ask for.
 ///
@@ -54,8 +52,13 @@ pub(crate) fn is_function(dir: &Path) -> bool {
     evidence(dir).is_ok_and(|evidence| !evidence.is_empty())
 }
 
-/// The folder of npm's or uv's workspace that a folder is a member of, where its lock file is; else the folder itself.
+/// The folder of npm's or uv's workspace that a folder is a member of, where its lock file is, or of a build of Maven or
+/// Gradle; else the folder itself.
 pub(crate) fn workspace_root(dir: &Path) -> PathBuf {
+    let of_java = jvm::project::workspace(dir);
+    if of_java != dir {
+        return of_java;
+    }
     let has_member = |above: &&Path| members(above).is_some_and(|patterns| is_member(dir, above, &patterns));
     dir.ancestors().skip(1).find(has_member).unwrap_or(dir).to_owned()
 }
@@ -90,6 +93,7 @@ fn is_member(dir: &Path, root: &Path, patterns: &[String]) -> bool {
 enum Language {
     Python,
     Node,
+    Java,
     Provided,
 }
 
@@ -98,6 +102,7 @@ impl Language {
         match self {
             Self::Python => "Python",
             Self::Node => "Node.js",
+            Self::Java => "Java",
             Self::Provided => "a custom runtime",
         }
     }
@@ -106,6 +111,7 @@ impl Language {
         match self {
             Self::Python => versions::python(dir),
             Self::Node => versions::node(dir),
+            Self::Java => versions::java(dir),
             Self::Provided => Ok(versions::DEFAULT_PROVIDED.to_owned()),
         }
     }
@@ -128,10 +134,19 @@ fn evidence(dir: &Path) -> Result<Vec<(Language, String)>> {
     if let Some(file) = named(&["package.json"]).or_else(scripts) {
         out.push((Language::Node, file));
     }
+    if let Some(file) = named(&JAVA_FILES).or_else(|| gradle_module(dir)) {
+        out.push((Language::Java, file));
+    }
     if is_executable(&dir.join("bootstrap")) {
         out.push((Language::Provided, "bootstrap".to_owned()));
     }
     Ok(out)
+}
+
+/// What says that a folder is a module of a build above it that says all.
+fn gradle_module(dir: &Path) -> Option<String> {
+    let file = jvm::project::gradle_file(dir, Path::new("/"))?;
+    (file.parent() != Some(dir)).then(|| file.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }
 
 /// Names of the files directly in a folder, in a fixed order.

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::fsio;
+use crate::jvm::{self, pom::Pom};
 
 /// Whether a package is named by two of these folders.
 pub(super) fn shares_packages(folders: &[PathBuf]) -> bool {
@@ -25,6 +26,9 @@ fn packages(folder: &Path) -> BTreeSet<(&'static str, String)> {
     if let Ok(manifest) = serde_json::from_str::<serde_json::Value>(&text("package.json")) {
         let names = manifest.get("dependencies").and_then(|needs| needs.as_object());
         out.extend(names.into_iter().flat_map(|needs| needs.keys()).map(|name| ("node", name.clone())));
+    }
+    if let Some(pom) = jvm::project::maven_file(folder).and_then(|file| Pom::read(&file).ok()) {
+        out.extend(pom.needs.into_iter().map(|name| ("java", name)));
     }
     out
 }

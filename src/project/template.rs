@@ -215,11 +215,16 @@ fn of_function(
     Ok(Candidate { written, build, detected: false })
 }
 
+/// Whether a folder is built by what is in it, as for this runtime.
+fn is_built(method: &str) -> bool {
+    ["python", "nodejs", "java"].iter().any(|language| method.starts_with(language))
+}
+
 /// Refuses what has to be built in a way that this version does not know.
 fn check_method(id: &str, method: Option<&str>) -> Result<()> {
     match method {
         Some("rust-cargolambda") | None => Ok(()),
-        Some(method) if method.starts_with("python") || method.starts_with("nodejs") => Ok(()),
+        Some(method) if is_built(method) => Ok(()),
         Some(method) => Err(Error::config(format!("`BuildMethod: {method}` of function `{id}` is not built by this version"))
             .hint("build it with its own tool, and point the template at the folder, zip or jar that comes out, with `Metadata: {SkipBuild: true}`")),
     }
@@ -245,7 +250,7 @@ fn of_layer(layer: &template::Layer, template: &Template) -> Result<Option<Writt
     }
     match method {
         None => {}
-        Some(method) if method.starts_with("python") || method.starts_with("nodejs") => {}
+        Some(method) if is_built(method) => {}
         Some(method) => {
             return Err(error(format!("`BuildMethod: {method}` of layer `{}` is not built by this version", layer.id)));
         }

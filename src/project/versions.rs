@@ -8,6 +8,7 @@ use pep508_rs::pep440_rs::{Version, VersionSpecifiers};
 use super::reader::Document;
 use crate::error::{Error, Result};
 use crate::fsio;
+use crate::jvm::{self, pom::Pom};
 use crate::lambda::{Family, RUNTIMES, Runtime, find};
 
 /// The runtime of Python functions that do not ask for a version.
@@ -16,6 +17,9 @@ pub(crate) const DEFAULT_PYTHON: &str = "python3.13";
 pub(crate) const DEFAULT_NODE: &str = "nodejs22.x";
 /// The runtime of what brings its own `bootstrap`.
 pub(crate) const DEFAULT_PROVIDED: &str = "provided.al2023";
+
+/// The runtime of Java functions that do not ask for a version.
+pub(crate) const DEFAULT_JAVA: &str = "java21";
 
 /// Code names of long-term support versions, as `.nvmrc` may have them. Source: the release schedule of Node.js.
 const LTS_NAMES: [(&str, u64); 8] = [
@@ -173,6 +177,23 @@ fn comparator(word: &str) -> Option<(u64, u64)> {
 
 fn version_is_wild(operator: &str) -> bool {
     ["", "=", ">=", "<=", "^", "~"].contains(&operator)
+}
+
+/// The Java runtime for what `pom.xml` or Gradle's build says that it compiles for: that of its version, else the next.
+pub(crate) fn java(dir: &Path) -> Result<String> {
+    let asked = match jvm::project::maven_file(dir) {
+        Some(file) => Pom::with_parents(&file, Path::new("/"))?.0.java().map(|java| (java, file)),
+        None => jvm::project::gradle_java(dir),
+    };
+    let Some((asked, file)) = asked else { return Ok(DEFAULT_JAVA.to_owned()) };
+    let usable = RUNTIMES.iter().filter(|r| !r.lifecycle.preview && !r.lifecycle.retired);
+    let able = usable.filter_map(|runtime| match runtime.family {
+        Family::Java { major } if major >= asked => Some((major, runtime.id)),
+        _ => None,
+    });
+    // Of two systems, the identifier without one is the newer where it is not the only one.
+    let nearest = able.min_by_key(|(major, id)| (*major, std::cmp::Reverse(id.len())));
+    nearest.map(|(_, id)| id.to_owned()).ok_or_else(|| no_runtime(&format!("Java {asked}"), "java").at(&file, None))
 }
 
 /// The default when it will do, else the newest that does and can be had.

@@ -15,12 +15,7 @@ use crate::lambda::Family;
 pub struct Files;
 
 /// Manifests of builds, with the command whose result can be packed.
-const SOURCES: &[(&str, &str)] = &[
-    ("pom.xml", "mvn package"),
-    ("build.gradle", "gradle build"),
-    ("build.gradle.kts", "gradle build"),
-    ("go.mod", "CGO_ENABLED=0 GOOS=linux go build -o out/bootstrap"),
-];
+const SOURCES: &[(&str, &str)] = &[("go.mod", "CGO_ENABLED=0 GOOS=linux go build -o out/bootstrap")];
 
 impl Resolver for Files {
     fn name(&self) -> &'static str {

@@ -7,6 +7,7 @@
 mod compile;
 mod environment;
 pub mod files;
+pub mod java;
 pub mod native;
 pub mod node;
 pub mod python;
@@ -147,6 +148,12 @@ pub trait Resolver: Sync {
         Own::Folder(&[])
     }
 
+    /// Files of the project that a build reads of which nothing is packed as it is: all there are, so that one that is new is
+    /// noticed. Nothing when they cannot be told.
+    fn sources(&self, _request: &Request<'_>) -> Option<Vec<PathBuf>> {
+        Some(Vec::new())
+    }
+
     /// Tools and settings of this machine that decide, in words; the same for all functions.
     fn facts(&self) -> Vec<String> {
         Vec::new()
@@ -167,6 +174,7 @@ pub fn resolvers() -> Vec<Box<dyn Resolver>> {
         Box::new(python::Python::default()),
         Box::new(node::Node),
         Box::new(rust::Rust),
+        Box::new(java::Java),
         Box::new(files::Files),
     ]
 }

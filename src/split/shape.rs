@@ -7,6 +7,8 @@
 //! Node.js looks in the `node_modules` of the folders above the file that asks, then along `NODE_PATH`, in which `/opt` is
 //! and `/var/task/node_modules` is not, and which ECMAScript modules do not use. So a package takes with it what it needs;
 //! what an ECMAScript module in the function needs stays; and packages inside of a package stay inside.
+//!
+//! Java has one class path, with jars of layers behind those of the function: any jar may be moved.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -50,6 +52,7 @@ impl Shape {
         match family {
             Family::Python { .. } => python(packages, own),
             Family::Node { .. } => node(packages, own),
+            Family::Java { .. } => java(packages, own),
             _ => Self::default(),
         }
     }
@@ -260,6 +263,17 @@ impl Shape {
     }
 }
 
+/// Each jar by itself. Of one artifact, a function sees one version only.
+fn java(packages: &[Package], own: &Tree) -> Shape {
+    let stays: Vec<bool> =
+        packages.iter().map(|package| package.tree.iter().any(|(path, _)| own.contains(path.as_str()))).collect();
+    let claims = |index: usize| {
+        let paths = packages[index].tree.iter().map(|(path, _)| path.to_string());
+        std::iter::once(format!("={}", packages[index].name)).chain(paths).collect()
+    };
+    gather(packages.len(), &mut Sets((0..packages.len()).collect()), &stays, Vec::new(), claims, |_| Vec::new())
+}
+
 /// Why packages of a function of ECMAScript modules stay.
 pub const ESM: &str = "its own code is made of ECMAScript modules, which do not find packages in layers";
 
@@ -377,6 +391,14 @@ mod tests {
         ];
         let own = tree(&[("shop/own.py", ""), ("azure/own.py", ""), ("tools/__init__.py", ""), ("six.py", "")]);
         assert_eq!(moved(PYTHON, &packages, &own), ["b"]);
+    }
+
+    #[test]
+    fn jars_are_moved_one_by_one() {
+        let packages = [package("g:a", &[("lib/g.a-1.jar", "")]), package("g:b", &[("lib/g.b-1.jar", "")])];
+        let java = Family::Java { major: 21 };
+        assert_eq!(moved(java, &packages, &Tree::new()), ["g:a", "g:b"]);
+        assert_eq!(moved(java, &packages, &tree(&[("lib/g.a-1.jar", "mine")])), ["g:b"]);
     }
 
     fn npm(path: &str, manifest: &str) -> Package {

@@ -19,15 +19,27 @@ impl Drop for Running {
 
 /// Starts a `bootstrap` as Lambda does, gives it one event, and returns what it answers.
 pub fn invoke(bootstrap: &Path, event: &str) -> String {
+    let mut command = Command::new(bootstrap);
+    command.env_clear();
+    serve_one(command, event)
+}
+
+/// Starts a runtime, gives it one event, and returns what it answers.
+pub fn serve_one(mut command: Command, event: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut command = Command::new(bootstrap);
-    command.env_clear().env("AWS_LAMBDA_RUNTIME_API", &address).stdin(Stdio::null());
-    for (name, value) in [("NAME", "api"), ("MEMORY_SIZE", "128"), ("VERSION", "1")] {
-        command.env(format!("AWS_LAMBDA_FUNCTION_{name}"), value);
+    for (name, value) in [
+        ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+        ("AWS_LAMBDA_FUNCTION_NAME", "api"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "group"),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
+    ] {
+        command.env(name, value);
     }
-    command.env("AWS_LAMBDA_LOG_GROUP_NAME", "group").env("AWS_LAMBDA_LOG_STREAM_NAME", "stream");
-    let _running = Running(command.spawn().unwrap_or_else(|e| panic!("{} does not start: {e}", bootstrap.display())));
+    command.stdin(Stdio::null());
+    let _running = Running(command.spawn().unwrap_or_else(|e| panic!("{command:?} does not start: {e}")));
     let (sender, receiver) = mpsc::channel();
     let event = event.to_owned();
     std::thread::spawn(move || {
@@ -51,7 +63,9 @@ fn serve(mut stream: TcpStream, event: &str, answers: &mpsc::Sender<String>) {
         let body = body(&mut reader);
         if line.starts_with("GET /2018-06-01/runtime/invocation/next ") {
             let headers = "Lambda-Runtime-Aws-Request-Id: 1\r\nLambda-Runtime-Deadline-Ms: 9999999999999\r\n\
-                           Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:1:function:api\r\n";
+                           Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:1:function:api\r\n\
+                           Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=1;Sampled=0\r\n\
+                           Content-Type: application/json\r\n";
             let length = event.len();
             write!(stream, "HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n{event}").unwrap();
         } else {

@@ -3,6 +3,7 @@
 //! Files are scanned as text, not executed: a name that is defined, imported or exported at the top level counts, one in
 //! a comment or a string does not.
 
+mod java;
 mod javascript;
 mod python;
 
@@ -27,6 +28,7 @@ pub fn find_handler(family: Family, dir: &Path) -> Result<String, MissingHandler
     match family {
         Family::Python { .. } => python::find(dir),
         Family::Node { .. } => javascript::find(dir),
+        Family::Java { .. } => java::find(dir),
         Family::Provided => Ok("bootstrap".to_owned()),
         _ => Err(MissingHandler { looked: "this language has no convention for it".to_owned(), hint: None }),
     }
