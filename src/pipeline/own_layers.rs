@@ -181,6 +181,9 @@ fn own_tree(
                 own.insert(path.clone(), entry.clone());
                 own
             });
+        } else if parts.spec.build.is_whole() {
+            // It is laid out as a layer by whoever built it.
+            own = layout::below(to.unwrap_or_default().trim_matches('/'), &parts.resolution.built)?;
         }
     }
     let packages = resolved.map_or(&[][..], |parts| &parts.resolution.packages);

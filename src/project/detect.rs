@@ -3,25 +3,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::versions;
+use super::{go, versions};
 use crate::error::{Error, Result};
 use crate::fsio;
 
 /// Files that make a folder Python's, beside `*.py`.
 pub(super) const PYTHON_FILES: [&str; 6] =
     ["requirements.txt", "pyproject.toml", "uv.lock", "pylock.toml", "poetry.lock", "Pipfile"];
+/// Files that say of a folder that it has packages of a language.
+const MANIFESTS: [&str; 5] = ["package.json", "requirements.txt", "pyproject.toml", "uv.lock", "Gemfile"];
 /// Extensions of what Node.js runs.
 const NODE_EXTENSIONS: [&str; 3] = ["mjs", "js", "cjs"];
 /// Manifests of languages that this version packs only once they are built.
-const BUILT_ELSEWHERE: [(&str, &str); 5] = [
-    ("go.mod", "Go"),
-    ("pom.xml", "Java"),
-    ("build.gradle", "Java"),
-    ("build.gradle.kts", "Java"),
-    ("Gemfile", "Ruby"),
-];
+const BUILT_ELSEWHERE: [(&str, &str); 4] =
+    [("pom.xml", "Java"), ("build.gradle", "Java"), ("build.gradle.kts", "Java"), ("Gemfile", "Ruby")];
 /// What was looked for, in the words of the error.
-const LOOKED_FOR: &str = "looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; package.json, \
+const LOOKED_FOR: &str = "looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; go.mod with a package main; package.json, \
                           *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; an executable bootstrap";
 
 /// The runtime that a folder's files ask for.
@@ -29,14 +26,67 @@ const LOOKED_FOR: &str = "looked for: Cargo.toml with a binary that depends on l
 /// # Errors
 /// When the folder is of no language or of several.
 pub(crate) fn runtime(dir: &Path) -> Result<String> {
-    match evidence(dir)?.as_slice() {
+    choose(dir, &evidence(dir)?)
+}
+
+/// The runtime that a function's folder asks for: of the language that `resolver` packs, when the config names one.
+/// `compiled` are resolvers that have found a program in it, each with its manifest.
+///
+/// # Errors
+/// When the folder is of no language or of several.
+pub(super) fn runtime_of(
+    dir: &Path,
+    resolver: Option<&str>,
+    compiled: &[(&str, &str)],
+    is_sure: bool,
+) -> Result<String> {
+    let mut found = evidence(dir)?;
+    if let Some(resolver) = resolver {
+        let of_it: Vec<_> = found.iter().filter(|(language, _)| language.resolver() == resolver).cloned().collect();
+        if of_it.is_empty() && compiled.is_empty() && resolver_is_of_a_language(resolver) {
+            return Err(Error::config(format!(
+                "`resolver = \"{resolver}\"` finds nothing of its own in `{}`",
+                dir.display()
+            ))
+            .hint("check `path`, or leave `resolver` out"));
+        }
+        // A command or a Makefile may build whatever the folder is of.
+        if !of_it.is_empty() {
+            found = of_it;
+        }
+    }
+    if compiled.is_empty() {
+        return choose(dir, &found);
+    }
+    // Scripts beside a program are no functions by themselves; manifests are.
+    let named = |file: &str| !file.contains('.') || MANIFESTS.contains(&file);
+    let others = found
+        .iter()
+        .filter(|(language, file)| *language != Language::Go && *language != Language::Provided && named(file));
+    let others = others.map(|(language, file)| (language.resolver().to_owned(), file.clone()));
+    let all: Vec<(String, String)> =
+        compiled.iter().map(|(resolver, file)| ((*resolver).to_owned(), (*file).to_owned())).chain(others).collect();
+    if all.len() > compiled.len() && resolver.is_none() && !is_sure {
+        return Err(super::several(&format!("`{}`", dir.display()), &all));
+    }
+    Ok(versions::DEFAULT_PROVIDED.to_owned())
+}
+
+fn resolver_is_of_a_language(resolver: &str) -> bool {
+    !["command", "makefile", "files"].contains(&resolver)
+}
+
+fn choose(dir: &Path, found: &[(Language, String)]) -> Result<String> {
+    match found {
         [] => Err(nothing_found(dir)),
         [(language, _)] => language.runtime(dir),
         several => {
             let files: Vec<String> =
                 several.iter().map(|(language, file)| format!("{} (`{file}`)", language.name())).collect();
-            Err(Error::config(format!("`{}` is of several languages: {}", dir.display(), files.join(", ")))
-                .hint("say which with `--runtime`, or `runtime` in `lambda-pack.toml`"))
+            Err(Error::config(format!("`{}` is of several languages: {}", dir.display(), files.join(", "))).hint(format!(
+                "say which with `--runtime`, or in its table of `lambda-pack.toml` with `runtime`, or with `resolver = \"{}\"`",
+                several[0].0.resolver()
+            )))
         }
     }
 }
@@ -82,6 +132,7 @@ fn is_member(dir: &Path, root: &Path, patterns: &[String]) -> bool {
 enum Language {
     Python,
     Node,
+    Go,
     Provided,
 }
 
@@ -90,6 +141,7 @@ impl Language {
         match self {
             Self::Python => "Python",
             Self::Node => "Node.js",
+            Self::Go => "Go",
             Self::Provided => "a custom runtime",
         }
     }
@@ -98,7 +150,17 @@ impl Language {
         match self {
             Self::Python => versions::python(dir),
             Self::Node => versions::node(dir),
-            Self::Provided => Ok(versions::DEFAULT_PROVIDED.to_owned()),
+            Self::Go | Self::Provided => Ok(versions::DEFAULT_PROVIDED.to_owned()),
+        }
+    }
+
+    /// The resolver of such functions.
+    fn resolver(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+            Self::Node => "node",
+            Self::Go => "go",
+            Self::Provided => "files",
         }
     }
 }
@@ -111,16 +173,21 @@ fn evidence(dir: &Path) -> Result<Vec<(Language, String)>> {
         let has = |name: &&String| Path::new(name).extension().is_some_and(|e| wanted.iter().any(|w| e == *w));
         names.iter().find(has).cloned()
     };
+    let is_go = matches!(go::look(dir), go::Files::Main { .. }) && go::module_of(dir).is_some();
     let mut out = Vec::new();
-    if let Some(file) = named(&PYTHON_FILES).or_else(|| with_extension(&["py"])) {
+    // A script alone does not make a program of Go's something else.
+    let python = || if is_go { None } else { with_extension(&["py"]) };
+    if let Some(file) = named(&PYTHON_FILES).or_else(python) {
         out.push((Language::Python, file));
     }
     // A script alone does not make a Python function one of Node.js too: it may be served to browsers.
-    let scripts = || if out.is_empty() { with_extension(&NODE_EXTENSIONS) } else { None };
+    let scripts = || if out.is_empty() && !is_go { with_extension(&NODE_EXTENSIONS) } else { None };
     if let Some(file) = named(&["package.json"]).or_else(scripts) {
         out.push((Language::Node, file));
     }
-    if is_executable(&dir.join("bootstrap")) {
+    if is_go {
+        out.push((Language::Go, with_extension(&["go"]).unwrap_or_default()));
+    } else if is_executable(&dir.join("bootstrap")) {
         out.push((Language::Provided, "bootstrap".to_owned()));
     }
     Ok(out)

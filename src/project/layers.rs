@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::builds::{self, BuildChoice};
 use super::config::{self, Scope, Settings, is_name_of};
 use super::detect;
 use super::functions::{Loader, is_provided, real};
@@ -29,6 +30,9 @@ const KEYS: &[&str] = &[
     "to",
     "arn",
     "unzipped-bytes",
+    "resolver",
+    "build",
+    "output",
 ];
 
 /// A layer as it is written.
@@ -73,13 +77,14 @@ impl WrittenLayer {
         name: Located<String>,
         path: Located<PathBuf>,
         method: Option<&str>,
+        build: BuildChoice,
         runtimes: &[String],
         architectures: Vec<Architecture>,
     ) -> Self {
         let located = |value: &str| Located { value: value.to_owned(), at: name.at.clone() };
         let built: Vec<Located<String>> = match method {
-            Some(method) => vec![located(method)],
-            None => runtimes.iter().map(|runtime| located(runtime)).collect(),
+            Some(method) if build.make.is_none() => vec![located(method)],
+            _ => runtimes.iter().map(|runtime| located(runtime)).collect(),
         };
         let written = Written {
             path: Some(path),
@@ -89,7 +94,7 @@ impl WrittenLayer {
             default_architecture: Architecture::X86_64,
             include: Vec::new(),
             exclude: Vec::new(),
-            settings: Settings::default(),
+            settings: Settings { build, ..Settings::default() },
             to: method.is_none().then(|| located("")),
             as_it_is: method.is_none(),
         };
@@ -149,6 +154,7 @@ fn built(section: &Section<'_>, scope: &Scope<'_>, defaults: &Settings) -> Resul
         settings: Settings {
             bin: section.text("bin")?,
             native: native::native(section, scope)?,
+            build: builds::build(section)?,
             ..Settings::default()
         },
         to: section.text("to")?,
@@ -239,7 +245,7 @@ impl Loader<'_> {
         let said = !written.architectures.is_empty() || !resolved.is_empty() || !native.is_empty();
         let architectures = if said { written.processors() } else { Vec::new() };
         let mut runtimes: Vec<String> = written.runtimes.iter().map(|runtime| runtime.value.clone()).collect();
-        if runtimes.is_empty() && resolved.iter().any(|spec| spec.cargo.is_none()) {
+        if runtimes.is_empty() && resolved.iter().any(|spec| spec.cargo.is_none() && !spec.build.is_whole()) {
             runtimes = resolved.iter().map(|spec| spec.runtime.clone()).collect();
             runtimes.dedup();
         }
@@ -279,6 +285,18 @@ impl Loader<'_> {
                 cargo: cargo.clone(),
                 include: written.include.clone(),
                 ..spec(path, versions::DEFAULT_PROVIDED, *architecture)
+            };
+            return Ok((None, written.processors().iter().map(build).collect()));
+        }
+        if let Some(path) = path
+            && written.settings.build.is_whole()
+        {
+            // What it leaves is the layer; the runtime only has to be one.
+            let runtime = written.runtimes.first().map_or(versions::DEFAULT_PROVIDED, |runtime| runtime.value.as_str());
+            let build = |architecture: &Architecture| FunctionSpec {
+                build: written.settings.build.clone(),
+                exclude: written.exclude.clone(),
+                ..spec(path, runtime, *architecture)
             };
             return Ok((None, written.processors().iter().map(build).collect()));
         }

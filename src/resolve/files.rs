@@ -5,26 +5,29 @@
 
 use std::path::PathBuf;
 
-use super::{Application, Context, Request, Resolution, Resolver};
+use super::{Application, Context, Request, Resolution, Resolver, Weight};
 use crate::error::{Error, Result};
 use crate::fresh::Inputs;
 use crate::lambda::Family;
+
+/// Its name, which a config may give for a folder that is to be packed as it is.
+const NAME: &str = "files";
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
 pub struct Files;
 
 /// Manifests of builds, with the command whose result can be packed.
-const SOURCES: &[(&str, &str)] = &[
-    ("pom.xml", "mvn package"),
-    ("build.gradle", "gradle build"),
-    ("build.gradle.kts", "gradle build"),
-    ("go.mod", "CGO_ENABLED=0 GOOS=linux go build -o out/bootstrap"),
-];
+const SOURCES: &[(&str, &str)] =
+    &[("pom.xml", "mvn package"), ("build.gradle", "gradle build"), ("build.gradle.kts", "gradle build")];
 
 impl Resolver for Files {
     fn name(&self) -> &'static str {
-        "files"
+        NAME
+    }
+
+    fn weight(&self) -> Weight {
+        Weight::Rest
     }
 
     fn claims(&self, request: &Request<'_>) -> Option<PathBuf> {
@@ -32,11 +35,24 @@ impl Resolver for Files {
     }
 
     fn resolve(&self, requests: &[Request<'_>], _context: &Context<'_>) -> Vec<Result<Resolution>> {
-        requests.iter().map(resolve_one).collect()
+        requests.iter().map(|request| check_sources(request).map(|()| as_it_is())).collect()
     }
 }
 
-fn resolve_one(request: &Request<'_>) -> Result<Resolution> {
+fn as_it_is() -> Resolution {
+    Resolution {
+        application: Application::Folder { replaced: &[], filter: None },
+        inputs: Some(Inputs::default()),
+        resolved_by: "the folder as it is".to_owned(),
+        ..Resolution::default()
+    }
+}
+
+/// Refuses sources that nobody has built, unless the project wants them as they are.
+fn check_sources(request: &Request<'_>) -> Result<()> {
+    if request.function.build.resolver.as_deref() == Some(NAME) {
+        return Ok(());
+    }
     let path = &request.function.path;
     for (manifest, command) in SOURCES {
         if path.join(manifest).is_file() {
@@ -55,12 +71,7 @@ fn resolve_one(request: &Request<'_>) -> Result<Resolution> {
     {
         return Err(not_built(path.join("Gemfile"), "bundle install --path vendor/bundle"));
     }
-    Ok(Resolution {
-        application: Application::Folder { replaced: &[], filter: None },
-        inputs: Some(Inputs::default()),
-        resolved_by: "the folder as it is".to_owned(),
-        ..Resolution::default()
-    })
+    Ok(())
 }
 
 fn not_built(manifest: PathBuf, command: &str) -> Error {
