@@ -15,6 +15,9 @@ use crate::fsio;
 use crate::lambda::{self, Architecture};
 use crate::split::{self, Policy};
 
+/// The runtime that Go had before programs brought their own.
+const RETIRED_GO: &str = "go1.x";
+
 /// Reads one project.
 pub(crate) struct Loader<'a> {
     pub(super) selection: &'a Selection,
@@ -124,13 +127,14 @@ impl<'a> Loader<'a> {
         let Written { name, path, settings } = written;
         check_folder(&path, root, &build)?;
         let runtime = self.selection.runtime.clone().or_else(|| settings.runtime.clone());
-        let is_compiled = runtime.as_deref().is_none_or(is_provided)
+        let is_retired = runtime.as_deref() == Some(RETIRED_GO);
+        let is_compiled = (runtime.as_deref().is_none_or(is_provided) || is_retired)
             && settings.ready.is_none()
             && !settings.is_built
             && settings.build.make.is_none();
         let wanted = settings.build.resolver.as_deref();
         let is_wanted = |resolver: &str| is_compiled && wanted.is_none_or(|wanted| wanted == resolver);
-        let cargo = match is_wanted("rust") {
+        let cargo = match is_wanted("rust") && !is_retired {
             true => self.binary(&build, &path.value, &name.value, &settings)?,
             false => None,
         };
@@ -138,6 +142,9 @@ impl<'a> Loader<'a> {
             true => go_main(&build, &path.value, &name.value, &settings, cargo.is_some())?,
             false => None,
         };
+        if is_retired && go_main.is_some() {
+            return Err(retired(&name.value, &path));
+        }
         if let (Some(bin), None, None) = (&settings.bin, &cargo, &go_main) {
             return Err(bin.error("`bin` is for functions that Cargo or Go builds").hint(
                 "point `path` at a folder with a `Cargo.toml` or `go.mod`, and leave `runtime` out or at `provided.al2023`",
@@ -145,6 +152,10 @@ impl<'a> Loader<'a> {
         }
         let runtime = match runtime {
             Some(runtime) => runtime,
+            None if settings.ready.is_some() => {
+                let error = path.error(format!("function `{}`: what runs an archive cannot be told", name.value));
+                return Err(error.hint("name its `runtime`"));
+            }
             None => {
                 let compiled = [("rust", "Cargo.toml", cargo.is_some()), ("go", "go.mod", go_main.is_some())];
                 let compiled = compiled.iter().filter(|(.., is)| *is).map(|(resolver, file, _)| (*resolver, *file));
@@ -190,6 +201,16 @@ impl<'a> Loader<'a> {
             Build::IfCargo | Build::Go(_) | Build::No => Ok(None),
         }
     }
+}
+
+/// Refuses to build for the runtime of Go that ended with its Amazon Linux.
+fn retired(name: &str, path: &Located<PathBuf>) -> Error {
+    path.error(format!(
+        "function `{name}`: `{RETIRED_GO}` takes no new functions, and gets no security patches since 2024-01-08"
+    ))
+    .hint(
+        "set the runtime to `provided.al2023`: the program is packed as its `bootstrap`, and `handler` does not matter",
+    )
 }
 
 /// The Go program that a function is.
