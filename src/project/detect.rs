@@ -209,6 +209,15 @@ fn nothing_found(dir: &Path) -> Error {
     let error =
         Error::config(format!("cannot tell what `{}` is: no file of it says which runtime it is for", dir.display()))
             .hint(LOOKED_FOR);
+    if dir.join("go.mod").is_file() {
+        let programs = go::programs(dir);
+        let names: Vec<String> =
+            programs.iter().map(|(main, _)| format!("`{}`", fsio::relative_to(&main.package, dir).display())).collect();
+        return error.hint(match names.as_slice() {
+            [] => "`go.mod` is Go's, and no folder of its module has a package `main`".to_owned(),
+            _ => format!("`go.mod` is Go's: point at the folder of a program ({}), or name it with `path` or `bin` in `lambda-pack.toml`", names.join(", ")),
+        });
+    }
     match BUILT_ELSEWHERE.iter().find(|(file, _)| dir.join(file).is_file()) {
         Some((file, language)) => error.hint(format!(
             "`{file}` is {language}'s, which this version does not build: build it first, then pack the folder of the result with `--runtime`"
