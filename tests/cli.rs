@@ -156,7 +156,7 @@ fn wrong_words_exit_with_2() {
     --- stdout
     --- stderr
     error: cannot tell what `[PROJECT]` is: no file of it says which runtime it is for
-      hint: looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; go.mod with a package main; package.json, *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; an executable bootstrap
+      hint: looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; go.mod with a package main; package.json, *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; Gemfile, *.rb; *.csproj; an executable bootstrap
       hint: say it with `--runtime`; if functions are in folders below, `cargo lambda-pack init` writes a config of them
     ");
     assert_eq!(project.run(&["--version"]).stdout, concat!("cargo lambda-pack ", env!("CARGO_PKG_VERSION"), "\n"));

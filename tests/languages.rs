@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -237,4 +238,329 @@ fn an_archive_at_path_is_packed_as_it_is() {
     // A folder of sources, as it is.
     project.write("lambda-pack.toml", "[functions.f]\npath = 'src'\nresolver = 'files'\nruntime = 'python3.13'\n");
     assert!(project.done(&["build"]).stdout.contains("the folder as it is"));
+}
+
+/// A gem as its author builds it, for `vendor/cache`.
+fn gem(to: &Path, name: &str, version: &str, more: &str, files: &[(&str, &str)]) {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let listed: Vec<&str> = files.iter().map(|(path, _)| *path).collect();
+    fs::write(
+        dir.path().join("x.gemspec"),
+        format!(
+            "Gem::Specification.new do |s|\n  s.name = '{name}'\n  s.version = '{version}'\n  s.summary = 'x'\n  s.authors = ['x']\n  \
+             s.files = {listed:?}\n  s.date = '2026-01-01'\n  {more}\nend\n"
+        ),
+    )
+    .unwrap();
+    fs::create_dir_all(to).unwrap();
+    let output = Command::new("gem")
+        .args(["build", "--quiet", "x.gemspec", "--output"])
+        .arg(to.join(format!("{name}-{version}.gem")))
+        .current_dir(dir.path())
+        .output()
+        .unwrap_or_else(|e| panic!("gem is missing ({e}): apt-get install ruby bundler"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+const GEMFILE: &str = "source 'https://gems.example'\n\ngem 'hello_gem'\n\ngroup :test do\n  gem 'only_tests'\nend\n\
+    group :development do\n  gem 'only_development'\nend\n";
+const GEM_LOCK: &str = "GEM\n  remote: https://gems.example/\n  specs:\n    hello_gem (1.2.0)\n      words_gem (>= 1)\n    only_development (1.0.0)\n    \
+    only_tests (1.0.0)\n    words_gem (1.0.1)\n\nPLATFORMS\n  ruby\n\nDEPENDENCIES\n  hello_gem\n  only_development\n  only_tests\n\nBUNDLED WITH\n   2.3.15\n";
+const RUBY_APP: &str = "require 'hello_gem'\n\nmodule App\n  class Api\n    def self.handler(event:, context:)\n      HelloGem.hello(event['name'])\n    end\n  end\nend\n";
+
+/// A function with gems in `vendor/cache`; those of tests and development are not there.
+fn ruby_project() -> Project {
+    let project = project(&[
+        ("app.rb", RUBY_APP),
+        ("Gemfile", GEMFILE),
+        ("Gemfile.lock", GEM_LOCK),
+        (".ruby-version", "3.4.1\n"),
+        (
+            ".bundle/config",
+            "---\nBUNDLE_GEMS__EXAMPLE: \"me:secret\"\nBUNDLE_PATH: \"elsewhere\"\nBUNDLE_WITH: \"test\"\n",
+        ),
+    ]);
+    let cache = project.path("vendor/cache");
+    let hello = "require 'words_gem'\nmodule HelloGem\n  def self.hello(name) = \"#{WordsGem::HELLO} #{name}\"\nend\n";
+    gem(
+        &cache,
+        "hello_gem",
+        "1.2.0",
+        "s.required_ruby_version = ['>= 2.7', '< 5']; s.add_dependency 'words_gem', '>= 1'",
+        &[("lib/hello_gem.rb", hello)],
+    );
+    gem(&cache, "words_gem", "1.0.1", "", &[("lib/words_gem.rb", "module WordsGem\n  HELLO = 'hello'\nend\n")]);
+    project
+}
+
+/// What the handler answers where Lambda's Ruby would look for gems.
+fn ruby_answer(task: &Path, gems: &Path) -> String {
+    let script = "require 'app'; print App::Api.handler(event: { 'name' => 'you' }, context: nil)";
+    let output = Command::new("ruby")
+        .args(["-e", script])
+        .env("GEM_PATH", gems)
+        .env("GEM_HOME", task.join("none"))
+        .env("RUBYLIB", task)
+        .output()
+        .unwrap_or_else(|e| panic!("ruby is missing ({e}): apt-get install ruby"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn gems_are_where_lambdas_ruby_looks_for_them() {
+    let project = ruby_project();
+    let before = state(&project);
+    let manifest = project.build::<&str>(&[]);
+    assert_eq!(state(&project), before, "the project is as it was");
+    let function = &manifest["functions"][0];
+    assert_eq!(
+        (function["runtime"].as_str(), function["handler"].as_str()),
+        (Some("ruby3.4"), Some("app.App::Api.handler"))
+    );
+    let packages: Vec<String> = function["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| format!("{} {}", package["name"].as_str().unwrap(), package["version"].as_str().unwrap()))
+        .collect();
+    assert_eq!(packages, ["hello_gem 1.2.0", "words_gem 1.0.1"]);
+    let unpacked = project.unpack("project.zip");
+    let gems = "vendor/bundle/ruby/3.4.0";
+    let expected = [
+        ".ruby-version".to_owned(),
+        "Gemfile".to_owned(),
+        "Gemfile.lock".to_owned(),
+        "app.rb".to_owned(),
+        format!("{gems}/gems/hello_gem-1.2.0/lib/hello_gem.rb"),
+        format!("{gems}/gems/words_gem-1.0.1/lib/words_gem.rb"),
+        format!("{gems}/specifications/hello_gem-1.2.0.gemspec"),
+        format!("{gems}/specifications/words_gem-1.0.1.gemspec"),
+    ];
+    assert_eq!(unpacked.files(), expected);
+    assert_eq!(ruby_answer(&unpacked.path(""), &unpacked.path(gems)), "hello you");
+    project.write("lambda-pack.toml", "[functions.f]\npath = '.'\n").done(&["build"]);
+    let [first, second] = twice(&project, "f");
+    assert!(first == second);
+    // Nothing has changed: Bundler is not asked again.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    project.done(&["build"]);
+    assert!(!project.done(&["build", "-v"]).stderr.contains("running `bundle"));
+}
+
+#[test]
+fn gems_go_to_layers() {
+    let project = ruby_project();
+    project.write(
+        "lambda-pack.toml",
+        "[functions.f]\npath = '.'\nlayers = 'deps'\nexclude = ['own']\n[layers.own]\nmanifest = 'Gemfile'\nruntime = 'ruby3.4'\n",
+    );
+    let manifest = project.build::<&str>(&[]);
+    assert_eq!(project.unpack("f.zip").files(), [".ruby-version", "Gemfile", "Gemfile.lock", "app.rb"]);
+    let layers = manifest["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 2, "{layers:?}");
+    for layer in layers {
+        let unpacked = project.unpack(layer["artifact"]["path"].as_str().unwrap());
+        let files = unpacked.files();
+        assert!(files.iter().all(|file| file.starts_with("ruby/gems/3.4.0/")) && files.len() == 4, "{files:?}");
+        assert_eq!(ruby_answer(&project.unpack("f.zip").path(""), &unpacked.path("ruby/gems/3.4.0")), "hello you");
+    }
+}
+
+#[test]
+fn gems_that_do_not_run_there_are_refused() {
+    let project = ruby_project();
+    let cache = project.path("vendor/cache");
+    let words = &[("lib/words_gem.rb", "module WordsGem\n  HELLO = 'hello'\nend\n")];
+    gem(&cache, "words_gem", "1.0.1", "s.required_ruby_version = '< 3.4'", words);
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(
+        run.stderr.contains("gem `words_gem` asks for Ruby `< 3.4`") && run.stderr.contains("not on 3.4"),
+        "{}",
+        run.stderr
+    );
+    // Compiled by this machine's Ruby, which is of no runtime's version.
+    let extension = "#include <ruby.h>\nvoid Init_words_gem_native(void) { rb_define_module(\"WordsGem\"); }\n";
+    gem(
+        &cache,
+        "words_gem",
+        "1.0.1",
+        "s.extensions = ['ext/extconf.rb']",
+        &[
+            ("ext/extconf.rb", "require 'mkmf'\ncreate_makefile 'words_gem_native'\n"),
+            ("ext/words.c", extension),
+            words[0],
+        ],
+    );
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("gem `words_gem-1.0.1` is compiled for one version of Ruby"), "{}", run.stderr);
+    assert!(run.stderr.contains("`rbenv install 3.4`"), "{}", run.stderr);
+    // Bundler's own words.
+    fs::remove_file(cache.join("words_gem-1.0.1.gem")).unwrap();
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("function `project`: `bundle install --local` failed:\n"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("words_gem") && run.stderr.contains("run `bundle cache` with the network"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains("secret"), "{}", run.stderr);
+    fs::remove_file(project.path("Gemfile.lock")).unwrap();
+    let run = project.run(&["build", "--locked"]);
+    assert!(
+        run.code == 2 && run.stderr.contains("`Gemfile.lock` is missing, and `--locked` asks for it"),
+        "{}",
+        run.transcript()
+    );
+}
+
+#[test]
+fn gems_of_the_project_are_built_and_those_of_git_refused() {
+    let project = project(&[
+        ("services/api/app.rb", RUBY_APP),
+        ("services/api/Gemfile", "gem 'hello_gem', path: '../../gems/hello'\n"),
+        (
+            "services/api/Gemfile.lock",
+            "PATH\n  remote: ../../gems/hello\n  specs:\n    hello_gem (0.1.0)\n\nGEM\n  specs:\n\nPLATFORMS\n  ruby\n\nDEPENDENCIES\n  hello_gem!\n\nBUNDLED WITH\n   2.3.15\n",
+        ),
+        (
+            "gems/hello/hello_gem.gemspec",
+            "Gem::Specification.new do |s|\n  s.name = 'hello_gem'\n  s.version = '0.1.0'\n  s.summary = 'x'\n  s.authors = ['x']\n  s.date = '2026-01-01'\n  s.files = Dir['lib/**/*']\nend\n",
+        ),
+        ("gems/hello/lib/hello_gem.rb", "module HelloGem\n  def self.hello(name) = \"bonjour #{name}\"\nend\n"),
+        ("lambda-pack.toml", "[functions.api]\npath = 'services/api'\n"),
+    ]);
+    let before = state(&project);
+    project.done(&["build"]);
+    assert_eq!(state(&project), before, "the project is as it was");
+    let unpacked = project.unpack("api.zip");
+    assert_eq!(ruby_answer(&unpacked.path(""), &unpacked.path("vendor/bundle/ruby/3.4.0")), "bonjour you");
+    let lock = project.read("services/api/Gemfile.lock");
+    project.write(
+        "services/api/Gemfile.lock",
+        &lock.replace("PATH\n  remote: ../../gems/hello", "GIT\n  remote: https://h.example/x.git\n  revision: abc"),
+    );
+    let run = project.run(&["build"]);
+    assert!(
+        run.code == 2 && run.stderr.contains("gem `hello_gem` comes from Git (`https://h.example/x.git`)"),
+        "{}",
+        run.transcript()
+    );
+}
+
+#[test]
+fn vendored_gems_of_the_runtimes_version_are_taken_as_they_are() {
+    let project = ruby_project();
+    project.done(&["build"]);
+    let unpacked = project.unpack("project.zip");
+    common::copy(&unpacked.path("vendor/bundle"), &project.path("vendor/bundle"));
+    project.write("vendor/bundle/ruby/3.4.0/cache/hello_gem-1.2.0.gem", "");
+    fs::remove_dir_all(project.path("vendor/cache")).unwrap();
+    let before = fs::read(project.out("project.zip")).unwrap();
+    let run = project.done(&["build"]);
+    assert!(run.stdout.contains("`vendor/bundle` as it is"), "{}", run.stdout);
+    assert!(fs::read(project.out("project.zip")).unwrap() == before);
+}
+
+/// A `dotnet` that notes what it was asked, and leaves what the real one does.
+const DOTNET: &str = r#"#!/bin/sh
+printf '%s\n' "$@" > "$RECORD"
+while [ $# -gt 0 ]; do
+  case $1 in --output) out=$2 ;; esac
+  shift
+done
+case $FAKE in
+  fails) echo "Function.cs(3,9): error CS0103: The name 'x' does not exist"; exit 1 ;;
+esac
+mkdir -p "$out" && cp -r "$LEAVES"/. "$out"
+"#;
+
+/// Builds with that `dotnet`, which leaves these files; the arguments that it was given.
+fn dotnet(project: &Project, leaves: &[(&str, &str)], args: &[&str], fake: &str) -> (Run, Vec<String>) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &Path, text: &str| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    write(&dir.path().join("bin/dotnet"), DOTNET);
+    fs::create_dir_all(dir.path().join("leaves")).unwrap();
+    leaves.iter().for_each(|(name, text)| write(&dir.path().join("leaves").join(name), text));
+    let record = dir.path().join("record");
+    let mut command = project.command(args);
+    command.env("PATH", common::with_path(&dir.path().join("bin")));
+    command.env("RECORD", &record).env("LEAVES", dir.path().join("leaves")).env("FAKE", fake);
+    let run = Run::of(&mut command, &project.path(""));
+    (run, fs::read_to_string(record).unwrap_or_default().lines().map(str::to_owned).collect())
+}
+
+const DEPS: &str = r#"{"targets": {"net8.0/linux-arm64": {"Api/1.0.0": {"runtime": {"Api.dll": {}}},
+    "Newtonsoft.Json/13.0.3": {"runtime": {"lib/net6.0/Newtonsoft.Json.dll": {}}}}},
+    "libraries": {"Api/1.0.0": {"type": "project"}, "Newtonsoft.Json/13.0.3": {"type": "package"}}}"#;
+
+#[test]
+fn dotnet_publishes_for_the_runtimes_framework() {
+    let csproj = "<Project Sdk=\"Microsoft.NET.Sdk\"><PropertyGroup><TargetFramework>net8.0</TargetFramework></PropertyGroup></Project>";
+    let project = project(&[
+        ("Api.csproj", csproj),
+        ("Function.cs", "class Function { }\n"),
+        ("aws-lambda-tools-defaults.json", "{\"function-handler\": \"Api::Api.Function::Handle\"}"),
+    ]);
+    let leaves = [
+        ("Api.dll", "dll"),
+        ("Api.deps.json", DEPS),
+        ("Api.runtimeconfig.json", "{}"),
+        ("Newtonsoft.Json.dll", "json"),
+    ];
+    let (run, asked) = dotnet(&project, &leaves, &["build", "--arch", "arm64"], "");
+    assert_eq!(run.code, 0, "{}", run.transcript());
+    assert!(run.stdout.starts_with("project  dotnet8 · arm64 · Api::Api.Function::Handle\n"), "{}", run.stdout);
+    assert!(run.stdout.contains("1 package") && run.stdout.contains("Newtonsoft.Json"), "{}", run.stdout);
+    assert_eq!(
+        project.unpack("project.zip").files(),
+        ["Api.deps.json", "Api.dll", "Api.runtimeconfig.json", "Newtonsoft.Json.dll"]
+    );
+    assert_eq!(asked[..2], ["publish".to_owned(), project.path("Api.csproj").display().to_string()]);
+    for (option, value) in [("--configuration", "Release"), ("--runtime", "linux-arm64"), ("--self-contained", "false")]
+    {
+        assert!(asked.windows(2).any(|pair| pair == [option, value]), "{asked:?}");
+    }
+    let map = format!("-p:PathMap={}=/src%2C", project.path("").display());
+    assert!(asked.iter().any(|argument| argument.starts_with(&map)), "{asked:?}");
+    // Not what the real one leaves.
+    let (run, _) = dotnet(&project, &leaves[..2], &["build"], "");
+    assert!(run.code == 3 && run.stderr.contains("the required .runtimeconfig.json file"), "{}", run.transcript());
+    let (run, _) = dotnet(&project, &leaves[1..], &["build"], "");
+    assert!(
+        run.code == 3 && run.stderr.contains("Could not find the specified handler assembly"),
+        "{}",
+        run.transcript()
+    );
+    let (run, _) = dotnet(&project, &leaves, &["build"], "fails");
+    assert!(run.code == 1 && run.stderr.contains("error CS0103: The name 'x' does not exist"), "{}", run.transcript());
+    let (run, _) = dotnet(&project, &leaves, &["build", "--locked"], "");
+    assert!(run.code == 2 && run.stderr.contains("`packages.lock.json` is missing"), "{}", run.transcript());
+}
+
+#[test]
+fn a_dotnet_program_becomes_bootstrap() {
+    let csproj = "<Project Sdk=\"Microsoft.NET.Sdk\"><PropertyGroup><OutputType>Exe</OutputType><PublishAot>true</PublishAot></PropertyGroup></Project>";
+    let project = project(&[("Worker.csproj", csproj), ("Program.cs", "")]);
+    let args = ["build", "--runtime", "provided.al2023"];
+    let (run, asked) = dotnet(&project, &[("Worker", "#!/bin/sh\n"), ("appsettings.json", "{}")], &args, "");
+    assert_eq!(run.code, 0, "{}", run.transcript());
+    assert!(run.stdout.contains("`Worker.csproj`, compiled ahead of time, for linux-x64"), "{}", run.stdout);
+    assert!(asked.windows(2).any(|pair| pair == ["--self-contained", "true"]), "{asked:?}");
+    assert_eq!(project.unpack("project.zip").files(), ["appsettings.json", "bootstrap"]);
+    let (run, _) = dotnet(&project, &[("Worker.dll", "")], &args, "");
+    assert!(run.code == 1 && run.stderr.contains("made no program `Worker`"), "{}", run.transcript());
 }

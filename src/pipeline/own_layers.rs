@@ -154,10 +154,16 @@ fn own_tree(
     if let Some(parts) = folder {
         findings.extend(parts.walked.findings.iter().cloned());
         let mut tree = parts.walked.tree.clone();
-        for manifest in ["requirements.txt", "uv.lock", "pylock.toml"] {
+        for manifest in ["requirements.txt", "uv.lock", "pylock.toml", "Gemfile", "Gemfile.lock"] {
             if resolved.is_some() {
                 tree.remove(manifest); // Its packages are there.
             }
+        }
+        if resolved.is_some() && scope == Some("ruby") {
+            // Gems come from there, in another place.
+            let is_of_bundler =
+                |path: &str| ["vendor/bundle/", "vendor/cache/", ".bundle/"].iter().any(|f| path.starts_with(f));
+            tree = tree.into_iter().filter(|(path, _)| !is_of_bundler(path.as_str())).collect();
         }
         let prefix = match to {
             Some(to) => to,

@@ -19,7 +19,7 @@ const BUILT_ELSEWHERE: [(&str, &str); 4] =
     [("pom.xml", "Java"), ("build.gradle", "Java"), ("build.gradle.kts", "Java"), ("Gemfile", "Ruby")];
 /// What was looked for, in the words of the error.
 const LOOKED_FOR: &str = "looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; go.mod with a package main; package.json, \
-                          *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; an executable bootstrap";
+                          *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; Gemfile, *.rb; *.csproj; an executable bootstrap";
 
 /// The runtime that a folder's files ask for.
 ///
@@ -133,6 +133,8 @@ enum Language {
     Python,
     Node,
     Go,
+    Ruby,
+    Dotnet,
     Provided,
 }
 
@@ -142,6 +144,8 @@ impl Language {
             Self::Python => "Python",
             Self::Node => "Node.js",
             Self::Go => "Go",
+            Self::Ruby => "Ruby",
+            Self::Dotnet => ".NET",
             Self::Provided => "a custom runtime",
         }
     }
@@ -150,6 +154,8 @@ impl Language {
         match self {
             Self::Python => versions::python(dir),
             Self::Node => versions::node(dir),
+            Self::Ruby => versions::ruby(dir),
+            Self::Dotnet => versions::dotnet(dir),
             Self::Go | Self::Provided => Ok(versions::DEFAULT_PROVIDED.to_owned()),
         }
     }
@@ -160,6 +166,8 @@ impl Language {
             Self::Python => "python",
             Self::Node => "node",
             Self::Go => "go",
+            Self::Ruby => "ruby",
+            Self::Dotnet => "dotnet",
             Self::Provided => "files",
         }
     }
@@ -184,6 +192,13 @@ fn evidence(dir: &Path) -> Result<Vec<(Language, String)>> {
     let scripts = || if out.is_empty() && !is_go { with_extension(&NODE_EXTENSIONS) } else { None };
     if let Some(file) = named(&["package.json"]).or_else(scripts) {
         out.push((Language::Node, file));
+    }
+    let ruby = || if out.is_empty() && !is_go { with_extension(&["rb"]) } else { None };
+    if let Some(file) = named(&["Gemfile"]).or_else(ruby) {
+        out.push((Language::Ruby, file));
+    }
+    if let Some(file) = with_extension(&["csproj", "fsproj", "vbproj"]) {
+        out.push((Language::Dotnet, file));
     }
     if is_go {
         out.push((Language::Go, with_extension(&["go"]).unwrap_or_default()));

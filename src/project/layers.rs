@@ -344,6 +344,7 @@ fn has_manifest(path: &Path, written: &Written) -> bool {
         .flat_map(|runtime| match runtime.family {
             Family::Python { .. } => ["requirements.txt", "pyproject.toml", "pylock.toml"].as_slice(),
             Family::Node { .. } => &["package.json"],
+            Family::Ruby { .. } => &["Gemfile"],
             _ => &[],
         })
         .copied()

@@ -237,11 +237,16 @@ fn build(build: &template::Build, id: &str, method: Option<&str>, template: &Tem
     BuildChoice { make, resolver, ..BuildChoice::default() }
 }
 
+/// Whether a method is the name of a runtime whose functions are built by what their folder holds.
+fn is_runtime(method: &str) -> bool {
+    ["python", "nodejs", "ruby", "dotnet"].iter().any(|language| method.starts_with(language))
+}
+
 /// Refuses what has to be built in a way that this version does not know.
 fn check_method(id: &str, method: Option<&str>) -> Result<()> {
     match method {
         Some("rust-cargolambda" | "makefile" | "go1.x") | None => Ok(()),
-        Some(method) if method.starts_with("python") || method.starts_with("nodejs") => Ok(()),
+        Some(method) if is_runtime(method) => Ok(()),
         Some(method) => Err(Error::config(format!("`BuildMethod: {method}` of function `{id}` is not built by this version"))
             .hint("build it with its own tool, and point the template at the folder, zip or jar that comes out, with `Metadata: {SkipBuild: true}`")),
     }
@@ -266,7 +271,7 @@ fn of_layer(layer: &template::Layer, template: &Template) -> Result<Option<Writt
     }
     match method {
         None => {}
-        Some(method) if method == "makefile" || method.starts_with("python") || method.starts_with("nodejs") => {}
+        Some(method) if method == "makefile" || is_runtime(method) && !method.starts_with("dotnet") => {}
         Some(method) => {
             return Err(error(format!("`BuildMethod: {method}` of layer `{}` is not built by this version", layer.id)));
         }

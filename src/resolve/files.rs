@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use super::{Application, Context, Request, Resolution, Resolver, Weight};
 use crate::error::{Error, Result};
 use crate::fresh::Inputs;
-use crate::lambda::Family;
 
 /// Its name, which a config may give for a folder that is to be packed as it is.
 const NAME: &str = "files";
@@ -58,18 +57,6 @@ fn check_sources(request: &Request<'_>) -> Result<()> {
         if path.join(manifest).is_file() {
             return Err(not_built(path.join(manifest), command));
         }
-    }
-    let built_by_dotnet = std::fs::read_dir(path).ok().into_iter().flatten().flatten().map(|e| e.path());
-    if let Some(project) =
-        built_by_dotnet.filter(|p| p.extension().is_some_and(|e| e == "csproj" || e == "fsproj")).min()
-    {
-        return Err(not_built(project, "dotnet publish -c Release -o out"));
-    }
-    if matches!(request.runtime.family, Family::Ruby { .. })
-        && path.join("Gemfile").is_file()
-        && !path.join("vendor/bundle").is_dir()
-    {
-        return Err(not_built(path.join("Gemfile"), "bundle install --path vendor/bundle"));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod claim;
 mod command;
 mod compile;
+pub mod dotnet;
 mod environment;
 pub mod files;
 pub mod go;
@@ -16,6 +17,7 @@ pub mod native;
 pub mod node;
 pub mod python;
 pub mod ready;
+pub mod ruby;
 pub mod rust;
 pub mod sdk;
 pub mod slim;
@@ -204,6 +206,8 @@ pub fn resolvers() -> Vec<Box<dyn Resolver>> {
         Box::new(node::Node),
         Box::new(rust::Rust),
         Box::new(go::Go),
+        Box::new(ruby::Ruby),
+        Box::new(dotnet::Dotnet),
         Box::new(files::Files),
     ]
 }
