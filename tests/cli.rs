@@ -187,6 +187,7 @@ fn init_writes_a_config_that_builds() {
     # slim = true                                 # without tests, headers, stubs, … of packages
     # environment = { LOG_LEVEL = "info" }        # only measured and checked: your deployment sets it
     # allow-scripts = ["better-sqlite3"]          # npm packages whose install scripts are run
+    # go = { tags = ["prod"], cgo = true }          # of programs that Go builds
     # aws-sdk = "runtime"                         # boto3 or @aws-sdk/* is left to the runtime, which has one; else "bundle"
     # layers = "shared"                           # packages that several functions have go to layers
 
@@ -202,7 +203,10 @@ fn init_writes_a_config_that_builds() {
 
     # More that a function may have:
     # include = [{ from = "common/schemas", to = "schemas" }]   # files from elsewhere in the project
-    # bin = "worker"                              # for Cargo packages of several binaries
+    # bin = "worker"                              # for Cargo packages and Go modules of several programs
+    # resolver = "go"                             # who packs it, where several could: docs/languages.md
+    # build = "npm run bundle"                    # a command of your own, run in a copy of the folder
+    # output = "dist"                             # the folder or zip that it leaves
     # layers = ["shared", "common"]               # also a layer of your own, or the ARN of one that exists
     # native = { collect = true }                 # brings the system's libraries along that the runtime lacks; also in layers
 

@@ -57,7 +57,7 @@ fn twice(project: &Project, name: &str) -> [Vec<u8>; 2] {
     [fs::read(project.out(&zip)).unwrap(), fs::read(copy.join("target/lambda-pack").join(&zip)).unwrap()]
 }
 
-/// SAM's example: the target copies into ARTIFACTS_DIR. It writes beside its sources, too.
+/// SAM's example: the target copies into `ARTIFACTS_DIR`. It writes beside its sources, too.
 const MAKEFILE: &str = "build-Api:\n\
     \tprintf '#!/bin/sh\\necho %s\\n' \"$$(cat word.txt)\" > bootstrap\n\
     \tchmod +x bootstrap\n\
@@ -402,6 +402,11 @@ fn gems_that_do_not_run_there_are_refused() {
     assert_eq!(run.code, 1, "{}", run.transcript());
     assert!(run.stderr.contains("gem `words_gem-1.0.1` is compiled for one version of Ruby"), "{}", run.stderr);
     assert!(run.stderr.contains("`rbenv install 3.4`"), "{}", run.stderr);
+    let broken = [("ext/extconf.rb", "require 'mkmf'\nabort 'no libthing here'\n"), words[0]];
+    gem(&cache, "words_gem", "1.0.1", "s.extensions = ['ext/extconf.rb']", &broken);
+    let run = project.run(&["build"]);
+    assert!(run.code == 1 && run.stderr.contains("no libthing here"), "{}", run.transcript());
+    assert!(!run.stderr.contains(".rb:"), "{}", run.stderr);
     // Bundler's own words.
     fs::remove_file(cache.join("words_gem-1.0.1.gem")).unwrap();
     let run = project.run(&["build"]);

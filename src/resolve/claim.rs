@@ -12,8 +12,11 @@ use crate::project;
 /// finds nothing.
 pub fn claim(resolvers: &[Box<dyn Resolver>], request: &Request<'_>) -> Result<usize> {
     let function = request.function;
-    let of = |weight: Weight| resolvers.iter().enumerate().filter(move |(_, resolver)| resolver.weight() == weight);
-    let claimed = |(index, resolver): (usize, &Box<dyn Resolver>)| Some((index, resolver.claims(request)?));
+    let of = |weight: Weight| {
+        let all = resolvers.iter().map(AsRef::as_ref).enumerate();
+        all.filter(move |(_, resolver)| resolver.weight() == weight)
+    };
+    let claimed = |(index, resolver): (usize, &dyn Resolver)| Some((index, resolver.claims(request)?));
     if let Some((index, _)) = of(Weight::Told).find_map(claimed) {
         return Ok(index);
     }

@@ -76,7 +76,7 @@ impl Workshop {
             .env("LAMBDA_RUNTIME", request.runtime.id)
             .env("LAMBDA_ARCHITECTURE", request.architecture.as_str());
         let tool = OF_MAKE.iter().fold(tool, |tool, name| tool.env_remove(*name));
-        let task = Task::begin(context.reporter, &format!("Building {}", request.function.name), None, Unit::Items);
+        let task = Task::begin(context.reporter, format!("Building {}", request.function.name), None, Unit::Items);
         context.reporter.event(Event::Debug(format!("running `{shown}`")));
         match tool.run_with(&mut |line| task.detail(line.trim())) {
             Ok(_) => Ok(()),

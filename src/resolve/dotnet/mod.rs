@@ -121,7 +121,7 @@ fn run(tool: Tool, request: &Request<'_>, context: &Context<'_>) -> Result<()> {
         .env("DOTNET_NOLOGO", "1")
         .env("DOTNET_CLI_UI_LANGUAGE", "en")
         .install_hint(INSTALL);
-    let task = Task::begin(context.reporter, &format!("Building {}", request.function.name), None, Unit::Items);
+    let task = Task::begin(context.reporter, format!("Building {}", request.function.name), None, Unit::Items);
     context.reporter.event(Event::Debug(format!("running `{}`", tool.display())));
     match tool.run_with(&mut |line| task.detail(line.trim())) {
         Ok(_) => Ok(()),

@@ -120,7 +120,7 @@ fn user_settings() -> Option<PathBuf> {
     let folder = match std::env::consts::OS {
         "macos" => home.join("Library/Application Support"),
         "windows" => std::env::var_os("AppData").map(PathBuf::from)?,
-        _ => std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).unwrap_or_else(|| home.join(".config")),
+        _ => std::env::var_os("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from),
     };
     Some(folder.join("go/env"))
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::fresh::Inputs;
 use crate::fsio::{self, Scratch};
 use crate::lambda::Architecture;
-use crate::process::{Failure, Tool, last_lines};
+use crate::process::{Failure, Tool};
 use crate::report::{Event, Task, Unit};
 use crate::resolve::compile::{Aim, Compilers, Settings, Wrappers};
 use crate::resolve::{Context, Request};
@@ -80,14 +80,10 @@ pub(super) fn install(
             "gems were installed by Ruby {version}; all are of pure Ruby, and say that they run on the runtime's"
         ));
     }
-    let is_compiled = gems.compiled.is_some();
-    if is_compiled && request.architecture != host() && place.compilers.is_none() {
-        let gem = gems.compiled.as_deref().unwrap_or_default();
-        return Err(Error::failed(format!(
-            "gem `{gem}` is compiled, and nothing here compiles for {}",
-            request.architecture
-        ))
-        .hint(crate::resolve::compile::INSTALL_ZIG));
+    if let Some(gem) = gems.compiled.as_ref().filter(|_| request.architecture != host()) {
+        let architecture = request.architecture;
+        return Err(Error::failed(format!("gem `{gem}` is compiled, for the processor of this machine and not for {architecture}"))
+            .hint(format!("pack on {architecture}, or commit a `vendor/bundle/ruby/{abi}` that was installed there; or take a version of it that brings prebuilt files")));
     }
     if text.is_none() {
         notes.push(
@@ -95,7 +91,8 @@ pub(super) fn install(
                 .to_owned(),
         );
     }
-    let inputs = place.inputs(&lock, is_compiled).map(|inputs| Inputs { of_the_day: text.is_none(), ..inputs });
+    let inputs =
+        place.inputs(&lock, gems.compiled.is_some()).map(|inputs| Inputs { of_the_day: text.is_none(), ..inputs });
     let by = match (text.is_some(), is_cached) {
         (true, true) => "Gemfile.lock, vendor/cache (bundle install)",
         (true, false) => "Gemfile.lock (bundle install)",
@@ -122,6 +119,18 @@ fn check_lock(request: &Request<'_>, text: Option<&str>, context: &Context<'_>) 
             .hint("take a released version; or check it out into the project, and name its folder with `path:` in the Gemfile"));
     }
     Ok(lock)
+}
+
+/// Compilers also by the names that a Ruby of a distribution knows those of this machine by: it does not ask `CC`.
+fn wrappers(folder: &Path, compilers: &Compilers, aim: Aim, settings: &Settings<'_>) -> Result<Wrappers> {
+    let wrappers = Wrappers::write(folder, compilers, aim, settings)?;
+    for (name, own) in [("cc", "gcc"), ("c++", "g++")] {
+        let (from, to) = (folder.join(name), folder.join(format!("{}-linux-gnu-{own}", std::env::consts::ARCH)));
+        if from.is_file() && !to.exists() {
+            std::fs::copy(&from, &to).map_err(|e| Error::io("copy", &from, &e))?;
+        }
+    }
+    Ok(wrappers)
 }
 
 impl<'a> Place<'a> {
@@ -154,10 +163,12 @@ impl<'a> Place<'a> {
         let pythons: Vec<&Path> = python.as_deref().into_iter().collect();
         let renamed = [(scratch.path(), "/build")];
         let settings = Settings { include: None, renamed: &renamed };
-        let compilers = Compilers::choose(aim, &pythons).ok();
-        let compilers = compilers
-            .map(|compilers| Wrappers::write(&scratch.path().join("cc"), &compilers, aim, &settings))
-            .transpose()?;
+        // A gem is linked with the Ruby that is here, so that it is for this processor in any case.
+        let compilers = Compilers::choose(aim, &pythons).ok().filter(|_| aim.is_of_this_processor());
+        let compilers = match compilers {
+            Some(compilers) => Some(wrappers(&scratch.path().join("cc"), &compilers, aim, &settings)?),
+            None => None,
+        };
         Ok(Self { scratch, source, compilers, context })
     }
 
@@ -207,7 +218,7 @@ impl<'a> Place<'a> {
                 if said.trim().is_empty() {
                     return Err(error);
                 }
-                let error = Error::failed(format!("`{shown}` failed")).because(last_lines(&said, 30));
+                let error = Error::failed(format!("`{shown}` failed")).because(first_words(&said));
                 Err(match hint(&said) {
                     Some(hint) => error.hint(hint),
                     None => error,
@@ -240,6 +251,28 @@ impl<'a> Place<'a> {
     fn inputs(&self, lock: &Lock, is_compiled: bool) -> Option<Inputs> {
         (lock.paths.is_empty() && !is_compiled).then(Inputs::default)
     }
+}
+
+/// What was said, from the first words on: what a compiler said comes before Bundler's account of it. Without the way that
+/// Bundler's own code took there.
+fn first_words(said: &str) -> String {
+    const SHOWN: usize = 40;
+    let is_trace = |line: &str| {
+        let is_place =
+            line.contains(".rb:") && (line.ends_with(":in") || line.contains(":in `") || line.contains(":in '"));
+        is_place || line.ends_with('\'') && (line.starts_with('`') || !line.contains(' '))
+    };
+    let lines: Vec<&str> =
+        said.lines().map(str::trim_end).filter(|line| !line.is_empty() && !is_trace(line.trim())).collect();
+    let mut out = String::new();
+    for line in lines.iter().take(SHOWN) {
+        out.push_str("\n  ");
+        out.push_str(line);
+    }
+    if lines.len() > SHOWN {
+        out.push_str(&format!("\n  … {} more lines", lines.len() - SHOWN));
+    }
+    out
 }
 
 fn hint(said: &str) -> Option<&'static str> {
