@@ -1,5 +1,9 @@
 //! The one way to read and write files: errors name the path, and a file appears under its name complete or not at all.
 
+mod copy;
+
+pub use copy::Copy;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};

@@ -156,7 +156,7 @@ fn wrong_words_exit_with_2() {
     --- stdout
     --- stderr
     error: cannot tell what `[PROJECT]` is: no file of it says which runtime it is for
-      hint: looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; package.json, *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; pom.xml, build.gradle, build.gradle.kts; an executable bootstrap
+      hint: looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; go.mod with a package main; package.json, *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; pom.xml, build.gradle, build.gradle.kts; Gemfile, *.rb; *.csproj; an executable bootstrap
       hint: say it with `--runtime`; if functions are in folders below, `cargo lambda-pack init` writes a config of them
     ");
     assert_eq!(project.run(&["--version"]).stdout, concat!("cargo lambda-pack ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -187,6 +187,7 @@ fn init_writes_a_config_that_builds() {
     # slim = true                                 # without tests, headers, stubs, … of packages
     # environment = { LOG_LEVEL = "info" }        # only measured and checked: your deployment sets it
     # allow-scripts = ["better-sqlite3"]          # npm packages whose install scripts are run
+    # go = { tags = ["prod"], cgo = true }          # of programs that Go builds
     # aws-sdk = "runtime"                         # boto3 or @aws-sdk/* is left to the runtime, which has one; else "bundle"
     # layers = "shared"                           # packages that several functions have go to layers
 
@@ -202,9 +203,12 @@ fn init_writes_a_config_that_builds() {
 
     # More that a function may have:
     # include = [{ from = "common/schemas", to = "schemas" }]   # files from elsewhere in the project
-    # bin = "worker"                              # for Cargo packages of several binaries
+    # bin = "worker"                              # for Cargo packages and Go modules of several programs
     # extras = ["s3"]                             # of a Python project, beside what it needs anyway
     # groups = ["prod"]                           # its dependency groups, likewise
+    # resolver = "go"                             # who packs it, where several could: docs/languages.md
+    # build = "npm run bundle"                    # a command of your own, run in a copy of the folder
+    # output = "dist"                             # the folder or zip that it leaves
     # layers = ["shared", "common"]               # also a layer of your own, or the ARN of one that exists
     # native = { collect = true }                 # brings the system's libraries along that the runtime lacks; also in layers
 

@@ -89,7 +89,12 @@ fn a_folder_of_no_or_several_languages_needs_to_be_told() {
     let dir = folder(&[("both/package.json", "{}"), ("both/app.py", ""), ("go/go.mod", "")]);
     let (message, hints) = fails(dir.path(), &at(dir.path().join("both")));
     assert_eq!(message, "`both` is of several languages: Python (`app.py`), Node.js (`package.json`)");
-    assert_eq!(hints, ["say which with `--runtime`, or `runtime` in `lambda-pack.toml`"]);
+    assert_eq!(
+        hints,
+        [
+            "say which with `--runtime`, or in its table of `lambda-pack.toml` with `runtime`, or with `resolver = \"python\"`"
+        ]
+    );
     let (message, hints) = fails(dir.path(), &at(dir.path().join("go")));
     assert_eq!(message, "cannot tell what `go` is: no file of it says which runtime it is for");
     assert!(hints[0].starts_with("looked for: Cargo.toml") && hints[1].contains("`go.mod` is Go's"), "{hints:?}");
@@ -346,7 +351,7 @@ fn config_errors_name_the_key_the_line_and_the_nearest() {
         ),
         (
             "[functions.api]\npath = 'api'\nbin = 'x'\n",
-            "lambda-pack.toml:3:7: `bin` is for functions that Cargo builds",
+            "lambda-pack.toml:3:7: `bin` is for functions that Cargo or Go builds",
             "",
         ),
         (

@@ -463,8 +463,8 @@ fn hostile_templates_are_refused() {
             "the template of `S` is one of those that it is nested in",
         ),
         (
-            format!("Resources:\n  F:\n    Metadata: {{BuildMethod: makefile}}\n{function}"),
-            "`BuildMethod: makefile` of function `F` is not built by this version",
+            format!("Resources:\n  F:\n    Metadata: {{BuildMethod: cobol}}\n{function}"),
+            "`BuildMethod: cobol` of function `F` is not built by this version",
         ),
         ("Resources: 5\n".to_owned(), "this is no template: it has no `Resources`"),
         (format!("Resources:\n  ../../../escaped:\n{function}"), "`../../../escaped` is no logical id"),

@@ -34,7 +34,8 @@ pub(super) fn check_handler(subject: &Subject<'_>) -> Vec<Finding> {
         Family::Node { .. } => check_node(subject.tree, handler),
         Family::Ruby { .. } => check_ruby(subject.tree, handler),
         Family::Java { .. } => super::java::check_handler(subject, handler),
-        Family::Dotnet | Family::Go | Family::Provided => Vec::new(),
+        Family::Dotnet => check_dotnet(subject.tree, handler),
+        Family::Go | Family::Provided => Vec::new(),
     };
     if !subject.opt_is_known || is_in_layer(subject, handler) {
         findings.retain(|finding| finding.rule != Rule::HandlerNotFound);
@@ -188,7 +189,8 @@ fn check_node(tree: &Tree, handler: &str) -> Vec<Finding> {
 
 /// The Ruby runtime: `require` of everything before the first dot.
 fn check_ruby(tree: &Tree, handler: &str) -> Vec<Finding> {
-    let Some((file, _)) = handler.split_once('.') else {
+    let Some((file, method)) = handler.split_once('.').filter(|(file, method)| !file.is_empty() && !method.is_empty())
+    else {
         return vec![malformed(
             format!("Invalid handler {handler}, must be of form FILENAME.METHOD or FILENAME.CLASS.METHOD"),
             "write it as `file.method`, for example `app.handler`",
@@ -196,7 +198,20 @@ fn check_ruby(tree: &Tree, handler: &str) -> Vec<Finding> {
     };
     let wanted = format!("{file}.rb");
     if tree.contains(&wanted) {
-        return Vec::new();
+        // Its methods may come from other files of the function, or from a module.
+        let indirect = |text: &str| {
+            let words =
+                ["require_relative", "load", "autoload", "define_method", "method_missing", "include", "extend"];
+            words.iter().any(|word| has_word(text, word))
+                || text.contains("alias")
+                || text.contains("require '.")
+                || text.contains("require \".")
+        };
+        let name = method.rsplit('.').next().unwrap_or(method);
+        return missing_name(tree, &wanted, name, indirect)
+            .map(|finding| Finding { message: format!("undefined method '{name}' of handler '{handler}'"), ..finding })
+            .into_iter()
+            .collect();
     }
     vec![not_found(
         format!("cannot load such file -- {file} (looked for `{wanted}`)"),
@@ -204,6 +219,48 @@ fn check_ruby(tree: &Tree, handler: &str) -> Vec<Finding> {
             format!("{}.{}", found.trim_end_matches(".rb"), handler.split_once('.').map_or("", |(_, m)| m))
         }),
     )]
+}
+
+/// `ASSEMBLY::TYPE::METHOD`, or the name of an assembly that is a program. The runtime starts `dotnet exec` with the files
+/// beside the assembly: `bootstrap.sh` of aws-lambda-dotnet.
+fn check_dotnet(tree: &Tree, handler: &str) -> Vec<Finding> {
+    let parts: Vec<&str> = handler.split("::").collect();
+    let (assembly, is_program) = match parts.as_slice() {
+        [assembly] => (*assembly, true),
+        [assembly, _, _] if parts.iter().all(|part| !part.is_empty()) => (*assembly, false),
+        _ => {
+            return vec![malformed(
+                format!(
+                    "LambdaValidationException: Invalid lambda function handler: '{handler}'. The valid format is 'ASSEMBLY::TYPE::METHOD'."
+                ),
+                "write it as `Assembly::Namespace.Class::Method`, or as the assembly's name alone for a program",
+            )];
+        }
+    };
+    let wanted = format!("{assembly}.dll");
+    if !tree.contains(&wanted) {
+        return vec![not_found(
+            format!(
+                "Could not find the specified handler assembly with the file name '{assembly}' (looked for `{wanted}` at the root)"
+            ),
+            nearest_hint(tree, &wanted, ".dll", |file| {
+                let found = file.trim_end_matches(".dll");
+                if is_program { found.to_owned() } else { handler.replacen(assembly, found, 1) }
+            }),
+        )];
+    }
+    let beside =
+        |ending: &str| tree.iter().any(|(path, _)| !path.as_str().contains('/') && path.as_str().ends_with(ending));
+    [".deps.json", ".runtimeconfig.json"]
+        .iter()
+        .filter(|ending| !beside(ending))
+        .map(|ending| {
+            not_found(
+                format!(".NET binaries for Lambda function are not correctly installed in the /var/task directory: it is missing the required {ending} file"),
+                "pack what `dotnet publish` leaves, and set `GenerateRuntimeConfigurationFiles` to `true` in the project".to_owned(),
+            )
+        })
+        .collect()
 }
 
 /// A finding without a message when `name` is surely not defined in `file`.
@@ -291,6 +348,34 @@ mod tests {
         assert!(check_tree("provided.al2023", "x", &with(false))[0].starts_with("bootstrap-not-executable"));
         assert!(check_tree("provided.al2023", "x", &tree(&[("a", "")]))[0].starts_with("bootstrap-missing"));
         assert!(check_files("ruby3.4", "app.handler", &[("a.rb", "")])[0].starts_with("handler-not-found"));
+    }
+
+    #[test]
+    fn ruby_handlers() {
+        let ruby = |handler: &str, text: &str| check_files("ruby3.4", handler, &[("app.rb", text)]);
+        assert_eq!(ruby("app.handler", "def handler(event:, context:)\nend"), Vec::<String>::new());
+        assert_eq!(ruby("app.A::B.handler", "class A\ndef self.handler; end\nend"), Vec::<String>::new());
+        assert_eq!(ruby("app.handler", "require_relative 'x'"), Vec::<String>::new());
+        assert_eq!(
+            ruby("app.handle", "require 'json'\ndef handler; end"),
+            ["handler-not-found: undefined method 'handle' of handler 'app.handle'"]
+        );
+        assert!(ruby("app.", "def handler; end")[0].starts_with("handler-malformed"));
+    }
+
+    #[test]
+    fn dotnet_handlers() {
+        let dotnet = |handler: &str, files: &[&str]| {
+            let files: Vec<(&str, &str)> = files.iter().map(|file| (*file, "")).collect();
+            check_files("dotnet8", handler, &files)
+        };
+        let all = ["Api.dll", "Api.deps.json", "Api.runtimeconfig.json"];
+        assert_eq!(dotnet("Api::Api.Function::Handle", &all), Vec::<String>::new());
+        assert_eq!(dotnet("Api", &all), Vec::<String>::new());
+        assert!(dotnet("Ap::Api.Function::Handle", &all)[0].contains("Could not find the specified handler assembly"));
+        assert!(dotnet("Api::Handle", &all)[0].starts_with("handler-malformed"));
+        let missing = dotnet("Api::Api.Function::Handle", &all[..2]);
+        assert!(missing.len() == 1 && missing[0].contains("the required .runtimeconfig.json file"), "{missing:?}");
     }
 
     #[test]

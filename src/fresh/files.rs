@@ -123,11 +123,12 @@ impl Files {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a file is as it was before this run began, so that whoever read it in between has read the same.
+    /// Whether a file or folder is as it was before this run began, so that whoever read it in between has read the same.
     pub fn is_untouched(&self, path: &Path) -> bool {
         // The clock of a file system ticks some milliseconds late.
         const TICK: i128 = 20_000_000;
-        Stat::of(path).is_none_or(|stat| stat.modified.max(stat.changed) < self.now - TICK)
+        let stat = fs::metadata(path).ok().map(|metadata| Stat::of_metadata(&metadata));
+        stat.is_none_or(|stat| stat.modified.max(stat.changed) < self.now - TICK)
     }
 
     /// What a later run may take for known: of all files that were looked at, those that have been at rest.
@@ -139,6 +140,21 @@ impl Files {
             .map(|(path, found)| (path.clone(), found.clone()))
             .collect()
     }
+}
+
+/// A digest of the names in a folder, and of what each is; nothing when there is no such folder.
+pub fn listing(folder: &Path) -> Option<String> {
+    let mut names: Vec<(Vec<u8>, bool)> = fs::read_dir(folder)
+        .ok()?
+        .filter_map(Result::ok)
+        .map(|entry| (entry.file_name().into_encoded_bytes(), entry.path().is_dir()))
+        .collect();
+    names.sort();
+    let mut key = super::Key::new();
+    for (name, is_folder) in names {
+        key.add(name).add([u8::from(is_folder)]);
+    }
+    Some(key.finish())
 }
 
 fn hash(path: &Path) -> Option<String> {

@@ -16,7 +16,7 @@
 mod files;
 mod state;
 
-pub use files::{Files, Stat};
+pub use files::{Files, Stat, listing};
 pub use state::{Kept, KeptLayer, KeptPackage, State};
 
 use std::fmt::Write as _;
@@ -33,6 +33,8 @@ use crate::tree::{Entry, Source, Tree};
 pub struct Inputs {
     /// Files whose contents, or absence, decide.
     pub files: Vec<PathBuf>,
+    /// Folders that decide by what is in them: names, not contents.
+    pub folders: Vec<PathBuf>,
     /// Tools and settings of the environment that decide, in words.
     pub facts: Vec<String>,
     /// Also the day decides: newest versions were asked for.

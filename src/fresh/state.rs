@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Files, Inputs, Stat};
+use super::{Files, Inputs, Stat, listing};
 use crate::error::Result;
 use crate::finding::Finding;
 use crate::fsio;
@@ -43,6 +43,9 @@ pub struct Kept {
     pub own: Option<String>,
     /// What its resolver has read: files with their digests, or nothing where there was no file; and facts.
     pub read: Vec<(PathBuf, Option<String>)>,
+    /// Folders by what was in them, or nothing where there was no folder.
+    #[serde(default)]
+    pub folders: Vec<(PathBuf, Option<String>)>,
     /// Tools and settings.
     pub facts: Vec<String>,
     /// When newest versions were asked for, in seconds since 1970.
@@ -214,6 +217,7 @@ impl Kept {
             && self.facts == facts
             && self.asked_at.is_none_or(fresh)
             && self.read.iter().all(|(path, digest)| files.digest(path) == *digest)
+            && self.folders.iter().all(|(path, names)| listing(path) == *names)
     }
 
     /// What a resolver has read, with digests.
@@ -223,7 +227,8 @@ impl Kept {
             return;
         };
         // A file that has changed meanwhile may have been read before or after.
-        self.is_traced = inputs.files.iter().all(|path| files.is_untouched(path));
+        self.is_traced = inputs.files.iter().chain(&inputs.folders).all(|path| files.is_untouched(path));
+        self.folders = inputs.folders.iter().map(|path| (path.clone(), listing(path))).collect();
         self.read = inputs.files.iter().map(|path| (path.clone(), files.digest(path))).collect();
         self.facts.clone_from(&inputs.facts);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

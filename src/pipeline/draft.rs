@@ -120,7 +120,7 @@ impl<'a> Draft<'a> {
             return;
         }
         let Some(request) = self.request(scene.project, scene.skip) else { return };
-        let Some(index) = resolvers.iter().position(|r| r.claims(&request).is_some()) else { return };
+        let Ok(index) = resolve::claim(resolvers, &request) else { return };
         self.facts.clone_from(&facts[index]);
         self.facts.extend(resolve::native::facts(&self.spec.native, self.spec.architecture));
         let resolver = resolvers[index].as_ref();
@@ -240,12 +240,9 @@ pub(super) fn resolve_all(
     let mut claimed: Vec<Vec<usize>> = vec![Vec::new(); resolvers.len()];
     for (index, draft) in drafts.iter().enumerate() {
         let Some(request) = draft.request(project, skip).filter(|_| draft.kept.is_none()) else { continue };
-        match resolvers.iter().position(|r| r.claims(&request).is_some()) {
-            Some(resolver) => claimed[resolver].push(index),
-            None => failures.push(Error::config(format!(
-                "nothing knows how to pack function `{}` ({})",
-                draft.spec.name, draft.spec.runtime
-            ))),
+        match resolve::claim(resolvers, &request) {
+            Ok(resolver) => claimed[resolver].push(index),
+            Err(error) => failures.push(error.context(named(&[draft.spec.name.as_str()]))),
         }
     }
     for (resolver, indices) in resolvers.iter().zip(&claimed) {

@@ -210,7 +210,7 @@ pub(super) fn mount<'p>(
 ) -> Result<(Tree, Vec<Finding>)> {
     let mut assembly = Assembly::default();
     for package in packages {
-        assembly.add(package.label(), &layout::below(layout::prefix(scope), &package.tree)?);
+        assembly.add(package.label(), &layout::placed(scope, &package.tree)?);
     }
     assembly.add("the layer's own files", &own);
     let (tree, mut findings) = assembly.finish();

@@ -157,10 +157,25 @@ fn own_tree(
     if let Some(parts) = folder.filter(|_| module.is_none()) {
         findings.extend(parts.walked.findings.iter().cloned());
         let mut tree = parts.walked.tree.clone();
-        for manifest in ["requirements.txt", "uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock"] {
+        for manifest in [
+            "requirements.txt",
+            "uv.lock",
+            "pylock.toml",
+            "poetry.lock",
+            "pdm.lock",
+            "Pipfile.lock",
+            "Gemfile",
+            "Gemfile.lock",
+        ] {
             if resolved.is_some() {
                 tree.remove(manifest); // Its packages are there.
             }
+        }
+        if resolved.is_some() && scope == Some("ruby") {
+            // Gems come from there, in another place.
+            let is_of_bundler =
+                |path: &str| ["vendor/bundle/", "vendor/cache/", ".bundle/"].iter().any(|f| path.starts_with(f));
+            tree = tree.into_iter().filter(|(path, _)| !is_of_bundler(path.as_str())).collect();
         }
         let prefix = match to {
             Some(to) => to,
@@ -187,6 +202,9 @@ fn own_tree(
                 own.insert(path.clone(), entry.clone());
                 own
             });
+        } else if parts.spec.build.is_whole() {
+            // It is laid out as a layer by whoever built it.
+            own = layout::below(to.unwrap_or_default().trim_matches('/'), &parts.resolution.built)?;
         }
     }
     if let Some(built) = module.map(|parts| &parts.resolution.built).filter(|built| !built.is_empty()) {

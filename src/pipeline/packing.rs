@@ -282,6 +282,7 @@ impl Outcome {
             let mut kept = Kept {
                 own: function.trace.own.clone(),
                 read: Vec::new(),
+                folders: Vec::new(),
                 facts: Vec::new(),
                 asked_at: None,
                 is_traced: false,

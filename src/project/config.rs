@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::AwsSdk;
+use super::builds::{self, BuildChoice, GoChoice};
 use super::layers::{self, WrittenLayer};
 use super::native::{self, NativeChoice};
 use super::reader::{Document, Item, Located, Section, suggest};
@@ -32,9 +33,10 @@ const SETTINGS: &[&str] = &[
     "groups",
     "slim",
     "aws-sdk",
+    "go",
 ];
 /// Keys of a function alone.
-const OF_FUNCTIONS: &[&str] = &["path", "bin", "native"];
+const OF_FUNCTIONS: &[&str] = &["path", "bin", "native", "resolver", "build", "output"];
 
 /// What a config says.
 #[derive(Debug)]
@@ -89,6 +91,8 @@ pub(crate) struct Settings {
     /// Nothing is resolved or built.
     pub(crate) is_built: bool,
     pub(crate) native: NativeChoice,
+    pub(crate) build: BuildChoice,
+    pub(crate) go: Option<GoChoice>,
     pub(crate) aws_sdk: Option<Located<AwsSdk>>,
     /// What the defaults say of that: it holds for the functions whose runtimes have one.
     pub(crate) default_aws_sdk: Option<AwsSdk>,
@@ -115,6 +119,8 @@ impl Settings {
             ready: self.ready,
             is_built: self.is_built,
             native: self.native,
+            build: self.build,
+            go: self.go.or_else(|| defaults.go.clone()),
             default_aws_sdk: defaults.aws_sdk.as_ref().map(|sdk| sdk.value).or(defaults.default_aws_sdk),
             aws_sdk: self.aws_sdk,
         }
@@ -225,10 +231,24 @@ fn functions(section: &Section<'_>, scope: &Scope<'_>, defaults: &Settings) -> R
             }
         };
         let path = Located { value: below_root(&path, scope, "path")?, at: path.at };
-        written.push(Written { name, path, settings: settings(&function, scope)?.over(defaults) });
+        let mut settings = settings(&function, scope)?.over(defaults);
+        let path = ready(path, &mut settings);
+        written.push(Written { name, path, settings });
     }
     unique_names(written.iter().map(|function| &function.name))?;
     Ok(written)
+}
+
+/// The folder of a function. A zip or jar at `path` is all there is of it.
+fn ready(path: Located<PathBuf>, settings: &mut Settings) -> Located<PathBuf> {
+    let is_archive = path.value.extension().is_some_and(|ending| ending == "zip" || ending == "jar");
+    match path.value.parent() {
+        Some(folder) if is_archive && path.value.is_file() => {
+            settings.ready = Some(path.value.clone());
+            Located { value: folder.to_owned(), at: path.at }
+        }
+        _ => path,
+    }
 }
 
 /// Whether Lambda takes this name for a function.
@@ -292,6 +312,8 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         bin: section.text("bin")?,
         layers: section.text_or_texts("layers")?,
         native: native::native(section, scope)?,
+        build: builds::build(section)?,
+        go: builds::go(section)?,
         aws_sdk: section.text("aws-sdk")?.map(aws_sdk).transpose()?,
         ..Settings::default()
     };
@@ -441,7 +463,7 @@ mod tests {
         fn any_config_is_read_or_refused_with_its_line(lines in proptest::collection::vec(
             prop_oneof![
                 "\\[(defaults|functions\\.[a-c]|functions|checks|layers|layers\\.x|functions\\.a\\.native)\\]",
-                "(path|runtime|architecture|package|layers|include|exclude|environment|extras|groups|bin|slim|secret-file|native|libraries|collect) = \
+                "(path|runtime|resolver|build|output|go|architecture|package|layers|include|exclude|environment|extras|groups|bin|slim|secret-file|native|libraries|collect) = \
                  ('(a|\\.\\./b|zip|image|arm64|error)'|1|\\['x', \\{ from = 'y' \\}\\]|\\{ A = 'b' \\}|true)",
             ],
             0..8,

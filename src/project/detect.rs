@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::versions;
+use super::{go, versions};
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::jvm;
@@ -21,28 +21,96 @@ pub(super) const PYTHON_FILES: [&str; 8] = [
 ];
 /// Files that make a folder Java's.
 const JAVA_FILES: [&str; 3] = ["pom.xml", "build.gradle", "build.gradle.kts"];
+/// Files that say of a folder that it has packages of a language.
+const MANIFESTS: [&str; 12] = [
+    "package.json",
+    "requirements.txt",
+    "pyproject.toml",
+    "uv.lock",
+    "pylock.toml",
+    "poetry.lock",
+    "pdm.lock",
+    "Pipfile",
+    "Gemfile",
+    "pom.xml",
+    "build.gradle",
+    "build.gradle.kts",
+];
 /// Extensions of what Node.js runs.
 const NODE_EXTENSIONS: [&str; 3] = ["mjs", "js", "cjs"];
 /// Manifests of languages that this version packs only once they are built.
-const BUILT_ELSEWHERE: [(&str, &str); 2] = [("go.mod", "Go"), ("Gemfile", "Ruby")];
+const BUILT_ELSEWHERE: [(&str, &str); 1] = [("Gemfile", "Ruby")];
 /// What was looked for, in the words of the error.
-const LOOKED_FOR: &str = "looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; package.json, \
-                          *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; pom.xml, build.gradle, build.gradle.kts; an \
-                          executable bootstrap";
+const LOOKED_FOR: &str = "looked for: Cargo.toml with a binary that depends on lambda_runtime or lambda_http; go.mod with a package main; package.json, \
+                          *.mjs, *.js; requirements.txt, pyproject.toml, uv.lock, pylock.toml, *.py; pom.xml, build.gradle, build.gradle.kts; \
+                          Gemfile, *.rb; *.csproj; an executable bootstrap";
 
 /// The runtime that a folder's files ask for.
 ///
 /// # Errors
 /// When the folder is of no language or of several.
 pub(crate) fn runtime(dir: &Path) -> Result<String> {
-    match evidence(dir)?.as_slice() {
+    choose(dir, &evidence(dir)?)
+}
+
+/// The runtime that a function's folder asks for: of the language that `resolver` packs, when the config names one.
+/// `compiled` are resolvers that have found a program in it, each with its manifest.
+///
+/// # Errors
+/// When the folder is of no language or of several.
+pub(super) fn runtime_of(
+    dir: &Path,
+    resolver: Option<&str>,
+    compiled: &[(&str, &str)],
+    is_sure: bool,
+) -> Result<String> {
+    let mut found = evidence(dir)?;
+    if let Some(resolver) = resolver {
+        let of_it: Vec<_> = found.iter().filter(|(language, _)| language.resolver() == resolver).cloned().collect();
+        if of_it.is_empty() && compiled.is_empty() && resolver_is_of_a_language(resolver) {
+            return Err(Error::config(format!(
+                "`resolver = \"{resolver}\"` finds nothing of its own in `{}`",
+                dir.display()
+            ))
+            .hint("check `path`, or leave `resolver` out"));
+        }
+        // A command or a Makefile may build whatever the folder is of.
+        if !of_it.is_empty() {
+            found = of_it;
+        }
+    }
+    if compiled.is_empty() {
+        return choose(dir, &found);
+    }
+    // Scripts beside a program are no functions by themselves; manifests are.
+    let named = |file: &str| !file.contains('.') || MANIFESTS.contains(&file);
+    let others = found
+        .iter()
+        .filter(|(language, file)| *language != Language::Go && *language != Language::Provided && named(file));
+    let others = others.map(|(language, file)| (language.resolver().to_owned(), file.clone()));
+    let all: Vec<(String, String)> =
+        compiled.iter().map(|(resolver, file)| ((*resolver).to_owned(), (*file).to_owned())).chain(others).collect();
+    if all.len() > compiled.len() && resolver.is_none() && !is_sure {
+        return Err(super::several(&format!("`{}`", dir.display()), &all));
+    }
+    Ok(versions::DEFAULT_PROVIDED.to_owned())
+}
+
+fn resolver_is_of_a_language(resolver: &str) -> bool {
+    !["command", "makefile", "files"].contains(&resolver)
+}
+
+fn choose(dir: &Path, found: &[(Language, String)]) -> Result<String> {
+    match found {
         [] => Err(nothing_found(dir)),
         [(language, _)] => language.runtime(dir),
         several => {
             let files: Vec<String> =
                 several.iter().map(|(language, file)| format!("{} (`{file}`)", language.name())).collect();
-            Err(Error::config(format!("`{}` is of several languages: {}", dir.display(), files.join(", ")))
-                .hint("say which with `--runtime`, or `runtime` in `lambda-pack.toml`"))
+            Err(Error::config(format!("`{}` is of several languages: {}", dir.display(), files.join(", "))).hint(format!(
+                "say which with `--runtime`, or in its table of `lambda-pack.toml` with `runtime`, or with `resolver = \"{}\"`",
+                several[0].0.resolver()
+            )))
         }
     }
 }
@@ -94,6 +162,9 @@ enum Language {
     Python,
     Node,
     Java,
+    Go,
+    Ruby,
+    Dotnet,
     Provided,
 }
 
@@ -103,6 +174,9 @@ impl Language {
             Self::Python => "Python",
             Self::Node => "Node.js",
             Self::Java => "Java",
+            Self::Go => "Go",
+            Self::Ruby => "Ruby",
+            Self::Dotnet => ".NET",
             Self::Provided => "a custom runtime",
         }
     }
@@ -112,7 +186,22 @@ impl Language {
             Self::Python => versions::python(dir),
             Self::Node => versions::node(dir),
             Self::Java => versions::java(dir),
-            Self::Provided => Ok(versions::DEFAULT_PROVIDED.to_owned()),
+            Self::Ruby => versions::ruby(dir),
+            Self::Dotnet => versions::dotnet(dir),
+            Self::Go | Self::Provided => Ok(versions::DEFAULT_PROVIDED.to_owned()),
+        }
+    }
+
+    /// The resolver of such functions.
+    fn resolver(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+            Self::Node => "node",
+            Self::Java => "java",
+            Self::Go => "go",
+            Self::Ruby => "ruby",
+            Self::Dotnet => "dotnet",
+            Self::Provided => "files",
         }
     }
 }
@@ -125,19 +214,31 @@ fn evidence(dir: &Path) -> Result<Vec<(Language, String)>> {
         let has = |name: &&String| Path::new(name).extension().is_some_and(|e| wanted.iter().any(|w| e == *w));
         names.iter().find(has).cloned()
     };
+    let is_go = matches!(go::look(dir), go::Files::Main { .. }) && go::module_of(dir).is_some();
     let mut out = Vec::new();
-    if let Some(file) = named(&PYTHON_FILES).or_else(|| with_extension(&["py"])) {
+    // A script alone does not make a program of Go's something else.
+    let python = || if is_go { None } else { with_extension(&["py"]) };
+    if let Some(file) = named(&PYTHON_FILES).or_else(python) {
         out.push((Language::Python, file));
     }
     // A script alone does not make a Python function one of Node.js too: it may be served to browsers.
-    let scripts = || if out.is_empty() { with_extension(&NODE_EXTENSIONS) } else { None };
+    let scripts = || if out.is_empty() && !is_go { with_extension(&NODE_EXTENSIONS) } else { None };
     if let Some(file) = named(&["package.json"]).or_else(scripts) {
         out.push((Language::Node, file));
     }
     if let Some(file) = named(&JAVA_FILES).or_else(|| gradle_module(dir)) {
         out.push((Language::Java, file));
     }
-    if is_executable(&dir.join("bootstrap")) {
+    let ruby = || if out.is_empty() && !is_go { with_extension(&["rb"]) } else { None };
+    if let Some(file) = named(&["Gemfile"]).or_else(ruby) {
+        out.push((Language::Ruby, file));
+    }
+    if let Some(file) = with_extension(&["csproj", "fsproj", "vbproj"]) {
+        out.push((Language::Dotnet, file));
+    }
+    if is_go {
+        out.push((Language::Go, with_extension(&["go"]).unwrap_or_default()));
+    } else if is_executable(&dir.join("bootstrap")) {
         out.push((Language::Provided, "bootstrap".to_owned()));
     }
     Ok(out)
@@ -165,6 +266,15 @@ fn nothing_found(dir: &Path) -> Error {
     let error =
         Error::config(format!("cannot tell what `{}` is: no file of it says which runtime it is for", dir.display()))
             .hint(LOOKED_FOR);
+    if dir.join("go.mod").is_file() {
+        let programs = go::programs(dir);
+        let names: Vec<String> =
+            programs.iter().map(|(main, _)| format!("`{}`", fsio::relative_to(&main.package, dir).display())).collect();
+        return error.hint(match names.as_slice() {
+            [] => "`go.mod` is Go's, and no folder of its module has a package `main`".to_owned(),
+            _ => format!("`go.mod` is Go's: point at the folder of a program ({}), or name it with `path` or `bin` in `lambda-pack.toml`", names.join(", ")),
+        });
+    }
     match BUILT_ELSEWHERE.iter().find(|(file, _)| dir.join(file).is_file()) {
         Some((file, language)) => error.hint(format!(
             "`{file}` is {language}'s, which this version does not build: build it first, then pack the folder of the result with `--runtime`"

@@ -8,12 +8,15 @@ use super::layers::{self, WrittenLayer};
 use super::reader::{Located, nearest};
 use super::sources::{Build, Candidate, Described};
 use super::{
-    AwsSdk, CONFIG_FILE, CargoBinary, FunctionSpec, LayerChoice, LayerSpec, Project, Selection, detect, versions,
+    AwsSdk, BuildChoice, CONFIG_FILE, CargoBinary, FunctionSpec, LayerChoice, LayerSpec, Project, Selection, detect, go,
 };
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::lambda::{self, Architecture};
 use crate::split::{self, Policy};
+
+/// The runtime that Go had before programs brought their own.
+const RETIRED_GO: &str = "go1.x";
 
 /// Reads one project.
 pub(crate) struct Loader<'a> {
@@ -124,21 +127,42 @@ impl<'a> Loader<'a> {
         let Written { name, path, settings } = written;
         check_folder(&path, root, &build)?;
         let runtime = self.selection.runtime.clone().or_else(|| settings.runtime.clone());
-        let cargo = if runtime.as_deref().is_none_or(is_provided) {
-            self.binary(&build, &path.value, &name.value, &settings)?
-        } else {
-            None
+        let is_retired = runtime.as_deref() == Some(RETIRED_GO);
+        let is_compiled = (runtime.as_deref().is_none_or(is_provided) || is_retired)
+            && settings.ready.is_none()
+            && !settings.is_built
+            && settings.build.make.is_none();
+        let wanted = settings.build.resolver.as_deref();
+        let is_wanted = |resolver: &str| is_compiled && wanted.is_none_or(|wanted| wanted == resolver);
+        let cargo = match is_wanted("rust") && !is_retired {
+            true => self.binary(&build, &path.value, &name.value, &settings)?,
+            false => None,
         };
-        if let (Some(bin), None) = (&settings.bin, &cargo) {
-            return Err(bin.error("`bin` is for functions that Cargo builds").hint(
-                "point `path` at a folder with a `Cargo.toml`, and leave `runtime` out or at `provided.al2023`",
+        let go_main = match is_wanted("go") && settings.build.command.is_none() {
+            true => go_main(&build, &path.value, &name.value, &settings, cargo.is_some())?,
+            false => None,
+        };
+        if is_retired && go_main.is_some() {
+            return Err(retired(&name.value, &path));
+        }
+        if let (Some(bin), None, None) = (&settings.bin, &cargo, &go_main) {
+            return Err(bin.error("`bin` is for functions that Cargo or Go builds").hint(
+                "point `path` at a folder with a `Cargo.toml` or `go.mod`, and leave `runtime` out or at `provided.al2023`",
             ));
         }
-        let runtime = match (runtime, &cargo) {
-            (Some(runtime), _) => runtime,
-            (None, Some(_)) => versions::DEFAULT_PROVIDED.to_owned(),
-            (None, None) => {
-                detect::runtime(&path.value).map_err(|e| e.context(format!("function `{}`", name.value)))?
+        let runtime = match runtime {
+            Some(runtime) => runtime,
+            None if settings.ready.is_some() => {
+                let error = path.error(format!("function `{}`: what runs an archive cannot be told", name.value));
+                return Err(error.hint("name its `runtime`"));
+            }
+            None => {
+                let compiled = [("rust", "Cargo.toml", cargo.is_some()), ("go", "go.mod", go_main.is_some())];
+                let compiled = compiled.iter().filter(|(.., is)| *is).map(|(resolver, file, _)| (*resolver, *file));
+                // What Cargo itself says is a function is one.
+                let is_sure = matches!(build, Build::Binary(_));
+                detect::runtime_of(&path.value, wanted, &compiled.collect::<Vec<_>>(), is_sure)
+                    .map_err(|error| error.context(format!("function `{}`", name.value)))?
             }
         };
         let aws_sdk = match &settings.aws_sdk {
@@ -163,6 +187,7 @@ impl<'a> Loader<'a> {
             is_built: settings.is_built,
             slim: settings.slim.unwrap_or_default(),
             native: settings.native,
+            build: BuildChoice { go_main, go: settings.go.unwrap_or_default(), ..settings.build },
             aws_sdk,
             defined_at: (!detected).then_some(name.at),
             cargo,
@@ -175,8 +200,37 @@ impl<'a> Loader<'a> {
         match build {
             Build::Binary(binary) => Ok(Some(binary.clone())),
             Build::IfCargo if manifest.is_file() => self.workspaces.of(&manifest)?.choose(folder, name, settings),
-            Build::IfCargo | Build::No => Ok(None),
+            Build::IfCargo | Build::Go(_) | Build::No => Ok(None),
         }
+    }
+}
+
+/// Refuses to build for the runtime of Go that ended with its Amazon Linux.
+fn retired(name: &str, path: &Located<PathBuf>) -> Error {
+    path.error(format!(
+        "function `{name}`: `{RETIRED_GO}` takes no new functions, and gets no security patches since 2024-01-08"
+    ))
+    .hint(
+        "set the runtime to `provided.al2023`: the program is packed as its `bootstrap`, and `handler` does not matter",
+    )
+}
+
+/// The Go program that a function is.
+fn go_main(
+    build: &Build,
+    folder: &Path,
+    name: &str,
+    settings: &Settings,
+    is_cargo: bool,
+) -> Result<Option<super::GoMain>> {
+    match build {
+        // Which of its programs it is does not matter while it is not known to be Go's.
+        _ if is_cargo => Ok(go::programs(folder)
+            .into_iter()
+            .map(|(main, _)| main)
+            .find(|main| main.module == folder || main.package == folder)),
+        Build::Go(main) => Ok(Some(main.clone())),
+        _ => go::choose(folder, name, settings),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::cargo::Workspaces;
 use super::detect;
+use super::go;
 use super::handler::find_handler;
 use super::shares;
 use super::sources::name_of;
@@ -147,6 +148,10 @@ impl Search {
             return false;
         }
         let path = self.relative(dir);
+        if go::look(dir) == (go::Files::Main { uses_lambda: false }) {
+            self.passed_over.insert(path, "a Go program that does not use aws-lambda-go".to_owned());
+            return false;
+        }
         let runtime = match detect::runtime(dir) {
             Ok(runtime) => runtime,
             Err(error) => {

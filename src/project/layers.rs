@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::builds::{self, BuildChoice};
 use super::config::{self, Scope, Settings, is_name_of};
 use super::detect;
 use super::functions::{Loader, is_provided, real};
@@ -30,6 +31,9 @@ const KEYS: &[&str] = &[
     "to",
     "arn",
     "unzipped-bytes",
+    "resolver",
+    "build",
+    "output",
 ];
 
 /// A layer as it is written.
@@ -74,13 +78,14 @@ impl WrittenLayer {
         name: Located<String>,
         path: Located<PathBuf>,
         method: Option<&str>,
+        build: BuildChoice,
         runtimes: &[String],
         architectures: Vec<Architecture>,
     ) -> Self {
         let located = |value: &str| Located { value: value.to_owned(), at: name.at.clone() };
         let built: Vec<Located<String>> = match method {
-            Some(method) => vec![located(method)],
-            None => runtimes.iter().map(|runtime| located(runtime)).collect(),
+            Some(method) if build.make.is_none() => vec![located(method)],
+            _ => runtimes.iter().map(|runtime| located(runtime)).collect(),
         };
         let written = Written {
             path: Some(path),
@@ -90,7 +95,7 @@ impl WrittenLayer {
             default_architecture: Architecture::X86_64,
             include: Vec::new(),
             exclude: Vec::new(),
-            settings: Settings::default(),
+            settings: Settings { build, ..Settings::default() },
             to: method.is_none().then(|| located("")),
             as_it_is: method.is_none(),
         };
@@ -150,6 +155,7 @@ fn built(section: &Section<'_>, scope: &Scope<'_>, defaults: &Settings) -> Resul
         settings: Settings {
             bin: section.text("bin")?,
             native: native::native(section, scope)?,
+            build: builds::build(section)?,
             ..Settings::default()
         },
         to: section.text("to")?,
@@ -240,7 +246,8 @@ impl Loader<'_> {
         let said = !written.architectures.is_empty() || !resolved.is_empty() || !native.is_empty();
         let architectures = if said { written.processors() } else { Vec::new() };
         let mut runtimes: Vec<String> = written.runtimes.iter().map(|runtime| runtime.value.clone()).collect();
-        if runtimes.is_empty() && resolved.iter().any(|spec| spec.cargo.is_none() && spec.ready.is_none()) {
+        let is_resolved = |spec: &FunctionSpec| spec.cargo.is_none() && spec.ready.is_none() && !spec.build.is_whole();
+        if runtimes.is_empty() && resolved.iter().any(is_resolved) {
             runtimes = resolved.iter().map(|spec| spec.runtime.clone()).collect();
             runtimes.dedup();
         }
@@ -291,6 +298,18 @@ impl Loader<'_> {
             };
             return Ok((None, written.processors().iter().map(build).collect()));
         }
+        if let Some(path) = path
+            && written.settings.build.is_whole()
+        {
+            // What it leaves is the layer; the runtime only has to be one.
+            let runtime = written.runtimes.first().map_or(versions::DEFAULT_PROVIDED, |runtime| runtime.value.as_str());
+            let build = |architecture: &Architecture| FunctionSpec {
+                build: written.settings.build.clone(),
+                exclude: written.exclude.clone(),
+                ..spec(path, runtime, *architecture)
+            };
+            return Ok((None, written.processors().iter().map(build).collect()));
+        }
         let manifest = match (&written.manifest, path) {
             (Some(manifest), _) => Some(manifest.value.parent().unwrap_or(Path::new(".")).to_owned()),
             (None, Some(path)) if !written.as_it_is && has_manifest(path, written) => Some(path.to_owned()),
@@ -336,6 +355,7 @@ fn has_manifest(path: &Path, written: &Written) -> bool {
             Family::Python { .. } => ["requirements.txt", "pyproject.toml", "pylock.toml"].as_slice(),
             Family::Node { .. } => &["package.json"],
             Family::Java { .. } => &["pom.xml", "build.gradle", "build.gradle.kts"],
+            Family::Ruby { .. } => &["Gemfile"],
             _ => &[],
         })
         .copied()

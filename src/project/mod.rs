@@ -5,10 +5,12 @@
 //! one function, or a Cargo workspace of some. Whatever described them, functions end up as the same [`FunctionSpec`];
 //! nothing of what is packed is read here.
 
+mod builds;
 mod cargo;
 mod config;
 mod detect;
 mod functions;
+mod go;
 mod handler;
 mod init;
 mod layers;
@@ -24,11 +26,14 @@ mod versions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use builds::{BuildChoice, GoChoice, MakeTarget};
+pub use go::GoMain;
 pub use handler::{MissingHandler, find_handler};
 pub use init::init_config;
 pub use native::NativeChoice;
 pub use spec::{AwsSdk, CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
 
+pub(crate) use builds::several;
 pub(crate) use cargo::cargo;
 pub use samconfig::SamConfig;
 pub(crate) use samconfig::parameter;

@@ -10,7 +10,7 @@ use super::functions::{Loader, is_provided, real};
 use super::layers::WrittenLayer;
 use super::reader::{Document, Located, Section};
 use super::samconfig::SamConfig;
-use super::{CONFIG_FILE, CargoBinary, detect};
+use super::{CONFIG_FILE, CargoBinary, GoMain, detect, go};
 use crate::error::{Error, Position, Result};
 use crate::finding::{Finding, Overrides};
 use crate::fsio;
@@ -27,6 +27,8 @@ pub(super) enum Build {
     No,
     /// It is this one.
     Binary(CargoBinary),
+    /// Go builds this program.
+    Go(GoMain),
 }
 
 /// A function that may be selected, before its folder is looked at.
@@ -224,6 +226,9 @@ impl Loader<'_> {
             }
             cargo_root = (!candidates.is_empty()).then(|| workspace.root.clone());
         }
+        if candidates.is_empty() && runtime.as_deref().is_none_or(is_provided) {
+            candidates.extend(self.programs(defaults));
+        }
         if candidates.is_empty() {
             candidates.push(self.one_function(defaults, runtime)?);
         }
@@ -241,6 +246,24 @@ impl Loader<'_> {
             sam: None,
             findings: Vec::new(),
         })
+    }
+
+    /// The programs of Go's that are functions without being told, where the folder itself is a module and nothing else.
+    fn programs(&self, defaults: &Settings) -> Vec<Candidate> {
+        if !self.path.join("go.mod").is_file() || detect::is_function(&self.path) {
+            return Vec::new();
+        }
+        let programs = go::programs(&self.path).into_iter().filter(|(_, uses_lambda)| *uses_lambda);
+        let function = |main: GoMain| {
+            let at = Position { path: main.package.clone(), line_column: None };
+            let written = Written {
+                name: Located { value: name_of(&main.package), at: at.clone() },
+                path: Located { value: main.package.clone(), at },
+                settings: defaults.clone(),
+            };
+            Candidate { written, build: Build::Go(main), detected: true }
+        };
+        programs.map(|(main, _)| function(main)).collect()
     }
 
     fn one_function(&self, defaults: &Settings, runtime: Option<String>) -> Result<Candidate> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::NativeChoice;
 use super::samconfig::SamConfig;
+use super::{BuildChoice, NativeChoice};
 use crate::error::Position;
 use crate::finding::{Finding, Overrides};
 use crate::lambda::Architecture;
@@ -150,6 +150,8 @@ pub struct FunctionSpec {
     pub is_built: bool,
     /// What it brings along from a system.
     pub native: NativeChoice,
+    /// How it is built.
+    pub build: BuildChoice,
     /// Where the config defines it.
     pub defined_at: Option<Position>,
 }
@@ -191,6 +193,7 @@ impl FunctionSpec {
             is_built: false,
             aws_sdk: AwsSdk::default(),
             native: NativeChoice::default(),
+            build: BuildChoice::default(),
             defined_at: None,
         }
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::MakeTarget;
+use super::builds::BuildChoice;
 use super::config::{Settings, Written};
 use super::functions::Loader;
 use super::layers::WrittenLayer;
@@ -13,6 +15,7 @@ use super::samconfig::{self, SamConfig};
 use super::sources::{Build, Candidate, Described};
 use crate::error::{Error, Position, Result};
 use crate::finding::{Finding, Overrides, Rule};
+use crate::fsio;
 use crate::lambda::Architecture;
 use crate::resolve::ready;
 use crate::template::{self, Code, LayerUse, Template};
@@ -199,10 +202,11 @@ fn of_function(
         handler: function.handler.clone(),
         architecture,
         environment: function.environment.clone(),
-        bin: function.build.binary.clone().filter(|_| is_rust).map(located),
+        bin: bin(function, path, method, is_rust).map(located),
         layers: Some(words),
         ready: is_file.then(|| path.to_owned()),
         is_built: function.build.skip,
+        build: build(&function.build, id, method, template),
         ..Settings::default()
     };
     let folder = if is_file { path.parent().unwrap_or(path) } else { path };
@@ -215,16 +219,35 @@ fn of_function(
     Ok(Candidate { written, build, detected: false })
 }
 
-/// Whether a folder is built by what is in it, as for this runtime.
-fn is_built(method: &str) -> bool {
-    ["python", "nodejs", "java"].iter().any(|language| method.starts_with(language))
+/// The program of several: as `BuildProperties` names it; for Go, SAM looks for a folder that the handler names.
+fn bin(function: &template::Function, path: &Path, method: Option<&str>, is_rust: bool) -> Option<String> {
+    let handler = || function.handler.clone().filter(|handler| method == Some("go1.x") && path.join(handler).is_dir());
+    if is_rust { function.build.binary.clone() } else { handler() }
+}
+
+/// What a template says of how code is built.
+fn build(build: &template::Build, id: &str, method: Option<&str>, template: &Template) -> BuildChoice {
+    let below = |path: &String| fsio::normalize(template.folder(), Path::new(path));
+    let make = (method == Some("makefile")).then(|| MakeTarget {
+        // In a nested stack, its own part of the name.
+        target: format!("build-{}", id.rsplit('/').next().unwrap_or(id)),
+        context: build.context.as_ref().map(below),
+        working_directory: build.working_directory.as_ref().map(below),
+    });
+    let resolver = (method == Some("go1.x")).then(|| "go".to_owned());
+    BuildChoice { make, resolver, ..BuildChoice::default() }
+}
+
+/// Whether a method is the name of a runtime whose functions are built by what their folder holds.
+fn is_runtime(method: &str) -> bool {
+    ["python", "nodejs", "java", "ruby", "dotnet"].iter().any(|language| method.starts_with(language))
 }
 
 /// Refuses what has to be built in a way that this version does not know.
 fn check_method(id: &str, method: Option<&str>) -> Result<()> {
     match method {
-        Some("rust-cargolambda") | None => Ok(()),
-        Some(method) if is_built(method) => Ok(()),
+        Some("rust-cargolambda" | "makefile" | "go1.x") | None => Ok(()),
+        Some(method) if is_runtime(method) => Ok(()),
         Some(method) => Err(Error::config(format!("`BuildMethod: {method}` of function `{id}` is not built by this version"))
             .hint("build it with its own tool, and point the template at the folder, zip or jar that comes out, with `Metadata: {SkipBuild: true}`")),
     }
@@ -250,7 +273,7 @@ fn of_layer(layer: &template::Layer, template: &Template) -> Result<Option<Writt
     }
     match method {
         None => {}
-        Some(method) if is_built(method) => {}
+        Some(method) if method == "makefile" || is_runtime(method) && !method.starts_with("dotnet") => {}
         Some(method) => {
             return Err(error(format!("`BuildMethod: {method}` of layer `{}` is not built by this version", layer.id)));
         }
@@ -261,7 +284,8 @@ fn of_layer(layer: &template::Layer, template: &Template) -> Result<Option<Writt
         architectures.push(parsed.ok_or_else(|| error(format!("layer `{}` cannot be for `{text}`", layer.id)))?);
     }
     let path = Located { value: path.clone(), at };
-    Ok(Some(WrittenLayer::of_template(name, path, method, &layer.runtimes, architectures)))
+    let build = build(&layer.build, &layer.id, method, template);
+    Ok(Some(WrittenLayer::of_template(name, path, method, build, &layer.runtimes, architectures)))
 }
 
 /// Values of pseudo parameters that are known before a deployment.

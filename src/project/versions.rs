@@ -15,11 +15,44 @@ use crate::lambda::{Family, RUNTIMES, Runtime, find};
 pub(crate) const DEFAULT_PYTHON: &str = "python3.13";
 /// The runtime of Node.js functions that do not ask for a version.
 pub(crate) const DEFAULT_NODE: &str = "nodejs22.x";
+/// The runtime of Ruby functions that do not ask for a version.
+pub(crate) const DEFAULT_RUBY: &str = "ruby3.4";
+/// The runtime of .NET functions that do not ask for a version.
+pub(crate) const DEFAULT_DOTNET: &str = "dotnet10";
 /// The runtime of what brings its own `bootstrap`.
 pub(crate) const DEFAULT_PROVIDED: &str = "provided.al2023";
 
 /// The runtime of Java functions that do not ask for a version.
 pub(crate) const DEFAULT_JAVA: &str = "java21";
+/// The Ruby runtime that `.ruby-version` or `Gemfile.lock` asks for.
+pub(crate) fn ruby(dir: &Path) -> Result<String> {
+    let file = dir.join(".ruby-version");
+    if let Some(version) = first_line(&file)? {
+        let number = version.strip_prefix("ruby-").unwrap_or(&version);
+        return ruby_of(number).ok_or_else(|| no_runtime(&format!("Ruby `{version}`"), "ruby").at(&file, Some((1, 1))));
+    }
+    let file = dir.join("Gemfile.lock");
+    let lock = if file.is_file() { fsio::read_text(&file)? } else { String::new() };
+    // It is written below a line of its own: `   ruby 3.3.0p0`.
+    let asked = lock.lines().skip_while(|line| *line != "RUBY VERSION").nth(1);
+    let Some(version) = asked.and_then(|line| line.trim().strip_prefix("ruby ")) else {
+        return Ok(DEFAULT_RUBY.to_owned());
+    };
+    ruby_of(version).ok_or_else(|| no_runtime(&format!("Ruby `{version}`"), "ruby").at(&file, None))
+}
+
+fn ruby_of(version: &str) -> Option<String> {
+    let mut parts = version.split(['.', 'p']);
+    let id = format!("ruby{}.{}", parts.next()?, parts.next()?);
+    find(&id).map(|runtime| runtime.id.to_owned())
+}
+
+/// The .NET runtime that `TargetFramework` of a folder's project asks for.
+pub(crate) fn dotnet(dir: &Path) -> Result<String> {
+    let Some(version) = crate::resolve::dotnet::framework_of(dir) else { return Ok(DEFAULT_DOTNET.to_owned()) };
+    let found = find(&format!("dotnet{version}")).map(|runtime| runtime.id.to_owned());
+    found.ok_or_else(|| no_runtime(&format!("`net{version}.0`"), "dotnet"))
+}
 
 /// Code names of long-term support versions, as `.nvmrc` may have them. Source: the release schedule of Node.js.
 const LTS_NAMES: [(&str, u64); 8] = [

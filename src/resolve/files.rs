@@ -1,25 +1,27 @@
 //! Functions that need nothing resolved: what is in the folder is what is packed.
 //!
-//! A `bootstrap` that was built elsewhere, jars, a published .NET folder. A folder that holds the sources of a language
-//! that is not resolved here is refused, so that nobody ships a `pom.xml` for a function.
+//! A `bootstrap` that was built elsewhere, or whatever a function of a custom runtime reads.
 
 use std::path::PathBuf;
 
-use super::{Application, Context, Request, Resolution, Resolver};
-use crate::error::{Error, Result};
+use super::{Application, Context, Request, Resolution, Resolver, Weight};
+use crate::error::Result;
 use crate::fresh::Inputs;
-use crate::lambda::Family;
+
+/// Its name, which a config may give for a folder that is to be packed as it is.
+const NAME: &str = "files";
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
 pub struct Files;
 
-/// Manifests of builds, with the command whose result can be packed.
-const SOURCES: &[(&str, &str)] = &[("go.mod", "CGO_ENABLED=0 GOOS=linux go build -o out/bootstrap")];
-
 impl Resolver for Files {
     fn name(&self) -> &'static str {
-        "files"
+        NAME
+    }
+
+    fn weight(&self) -> Weight {
+        Weight::Rest
     }
 
     fn claims(&self, request: &Request<'_>) -> Option<PathBuf> {
@@ -27,39 +29,15 @@ impl Resolver for Files {
     }
 
     fn resolve(&self, requests: &[Request<'_>], _context: &Context<'_>) -> Vec<Result<Resolution>> {
-        requests.iter().map(resolve_one).collect()
+        requests.iter().map(|_| Ok(as_it_is())).collect()
     }
 }
 
-fn resolve_one(request: &Request<'_>) -> Result<Resolution> {
-    let path = &request.function.path;
-    for (manifest, command) in SOURCES {
-        if path.join(manifest).is_file() {
-            return Err(not_built(path.join(manifest), command));
-        }
-    }
-    let built_by_dotnet = std::fs::read_dir(path).ok().into_iter().flatten().flatten().map(|e| e.path());
-    if let Some(project) =
-        built_by_dotnet.filter(|p| p.extension().is_some_and(|e| e == "csproj" || e == "fsproj")).min()
-    {
-        return Err(not_built(project, "dotnet publish -c Release -o out"));
-    }
-    if matches!(request.runtime.family, Family::Ruby { .. })
-        && path.join("Gemfile").is_file()
-        && !path.join("vendor/bundle").is_dir()
-    {
-        return Err(not_built(path.join("Gemfile"), "bundle install --path vendor/bundle"));
-    }
-    Ok(Resolution {
+fn as_it_is() -> Resolution {
+    Resolution {
         application: Application::Folder { replaced: &[], filter: None },
         inputs: Some(Inputs::default()),
         resolved_by: "the folder as it is".to_owned(),
         ..Resolution::default()
-    })
-}
-
-fn not_built(manifest: PathBuf, command: &str) -> Error {
-    Error::config("this version does not build such a project")
-        .at(manifest, None)
-        .hint(format!("build it first (`{command}`), and point `path` at the folder that holds the result"))
+    }
 }

@@ -4,17 +4,26 @@
 //! are fetched into the store and packages are assembled from them; nothing is installed. Where something must be built,
 //! the ecosystem's own tool builds it.
 
+mod claim;
+mod command;
 mod compile;
+pub mod dotnet;
 mod environment;
 pub mod files;
+pub mod go;
 pub mod java;
+mod made;
+mod makefile;
 pub mod native;
 pub mod node;
 pub mod python;
 pub mod ready;
+pub mod ruby;
 pub mod rust;
 pub mod sdk;
 pub mod slim;
+
+pub use claim::claim;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -138,10 +147,26 @@ pub struct Resolution {
     pub resolved_by: String,
 }
 
+/// How sure a resolver may be of what it claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// The project says itself how the function is packed: nobody else is asked.
+    Told,
+    /// It has found a manifest. Of two that have, the project must say which it is.
+    Found,
+    /// It takes what nobody else claims.
+    Rest,
+}
+
 /// One ecosystem.
 pub trait Resolver: Sync {
-    /// Its name, such as `python`.
+    /// Its name, such as `python`, by which a config may choose it (`resolver = "python"`).
     fn name(&self) -> &'static str;
+
+    /// How sure it is of what it claims.
+    fn weight(&self) -> Weight {
+        Weight::Found
+    }
 
     /// What of a function's folder is packed before `filter` looks at it.
     fn own(&self, _request: &Request<'_>) -> Own {
@@ -159,7 +184,7 @@ pub trait Resolver: Sync {
         Vec::new()
     }
 
-    /// The file that makes a function this resolver's, if it is.
+    /// The file that makes a function this resolver's, if it is: a manifest of its own, for a runtime of its own.
     fn claims(&self, request: &Request<'_>) -> Option<PathBuf>;
 
     /// Resolves all functions that are this resolver's, at once, so that what they share is done once. One answer per
@@ -167,14 +192,30 @@ pub trait Resolver: Sync {
     fn resolve(&self, requests: &[Request<'_>], context: &Context<'_>) -> Vec<Result<Resolution>>;
 }
 
-/// Every resolver, in the order in which they are asked whether a function is theirs.
+/// The resolver of what a command of the config builds.
+pub(crate) const COMMAND: &str = "command";
+/// The resolver of what a Makefile builds.
+pub(crate) const MAKEFILE: &str = "makefile";
+
+/// Names by which a config may choose a resolver.
+pub(crate) fn names() -> Vec<&'static str> {
+    // A file that is ready is named by `path`.
+    resolvers().iter().map(|resolver| resolver.name()).filter(|name| *name != ready::NAME).collect()
+}
+
+/// Every resolver, in the order in which they are asked whether a function is theirs. See [`claim`] for how one is chosen.
 pub fn resolvers() -> Vec<Box<dyn Resolver>> {
     vec![
         Box::new(ready::Ready),
+        Box::new(command::Command),
+        Box::new(makefile::Makefile),
         Box::new(python::Python::default()),
         Box::new(node::Node),
         Box::new(rust::Rust),
         Box::new(java::Java),
+        Box::new(go::Go),
+        Box::new(ruby::Ruby),
+        Box::new(dotnet::Dotnet),
         Box::new(files::Files),
     ]
 }

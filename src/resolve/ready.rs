@@ -1,13 +1,16 @@
-//! Functions that were built elsewhere, as a template says: a zip, a jar, a single source file, or a folder that is packed as
-//! it is.
+//! Functions that were built elsewhere, as `path` of a config or a template says: a zip, a jar, a single source file, or a folder
+//! that is packed as it is.
 
 use std::path::{Path, PathBuf};
 
-use super::{Application, Context, Own, Request, Resolution, Resolver};
+use super::{Application, Context, Own, Request, Resolution, Resolver, Weight};
 use crate::artifact;
 use crate::error::{Error, Result};
 use crate::fresh::Inputs;
 use crate::tree::{ArchivePath, Entry, Source, Tree};
+
+/// Its name.
+pub(super) const NAME: &str = "ready";
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +18,11 @@ pub struct Ready;
 
 impl Resolver for Ready {
     fn name(&self) -> &'static str {
-        "ready"
+        NAME
+    }
+
+    fn weight(&self) -> Weight {
+        Weight::Told
     }
 
     fn own(&self, request: &Request<'_>) -> Own {

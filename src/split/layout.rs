@@ -16,9 +16,31 @@ const MAX_FILES: usize = 500_000;
 pub fn prefix(scope: &str) -> &str {
     match scope {
         "python" | "nodejs" | "java" => scope,
-        "ruby" => "ruby",
+        // Where it looks for files; gems have a place of their own.
+        "ruby" => "ruby/lib",
         _ => "",
     }
+}
+
+/// Where a package of a scope goes in a layer.
+///
+/// # Errors
+/// When a path becomes one that cannot be packed.
+pub fn placed(scope: &str, tree: &Tree) -> Result<Tree> {
+    if scope != "ruby" {
+        return below(prefix(scope), tree);
+    }
+    let path = |path: &str| match path.strip_prefix("vendor/bundle/ruby/") {
+        Some(gem) => format!("ruby/gems/{gem}"),
+        None => format!("{}/{path}", prefix(scope)),
+    };
+    tree.iter()
+        .map(|(at, entry)| {
+            let to = path(at.as_str());
+            let to = ArchivePath::new(&to).map_err(|problem| Error::failed(format!("`{to}` {problem}")))?;
+            Ok((to, entry.clone()))
+        })
+        .collect()
 }
 
 /// Whether a folder is laid out as a layer already.

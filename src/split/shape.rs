@@ -53,6 +53,7 @@ impl Shape {
             Family::Python { .. } => python(packages, own),
             Family::Node { .. } => node(packages, own),
             Family::Java { .. } => java(packages, own),
+            Family::Ruby { .. } => ruby(packages),
             _ => Self::default(),
         }
     }
@@ -66,6 +67,18 @@ impl Shape {
             requires: self.requires[at].clone(),
         };
         Consumer { claims: self.own_claims.clone(), items: (0..self.movable.len()).map(item).collect(), ..base }
+    }
+}
+
+/// RubyGems looks along `GEM_PATH`, in which `/var/task` and `/opt` are, so that each gem may be moved alone.
+fn ruby(packages: &[Package]) -> Shape {
+    let movable: Vec<Vec<usize>> =
+        packages.iter().enumerate().filter(|(_, package)| !is_local(&package.tree)).map(|(at, _)| vec![at]).collect();
+    Shape {
+        requires: movable.iter().map(|_| Vec::new()).collect(),
+        claims: movable.iter().map(|at| vec![packages[at[0]].name.clone()]).collect(),
+        movable,
+        ..Shape::default()
     }
 }
 

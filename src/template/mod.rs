@@ -19,4 +19,4 @@ pub mod resources;
 pub mod yaml;
 
 pub use files::LocalFile;
-pub use resources::{Code, Form, Function, Layer, LayerUse, Site, Stack, Template};
+pub use resources::{Build, Code, Form, Function, Layer, LayerUse, Site, Stack, Template};

@@ -175,6 +175,10 @@ pub struct Build {
     pub binary: Option<String>,
     /// `SkipBuild`.
     pub skip: bool,
+    /// `ContextPath`, of `makefile`: the folder of the Makefile, relative to the template.
+    pub context: Option<String>,
+    /// `WorkingDirectory`, of `makefile`, relative to the template.
+    pub working_directory: Option<String>,
 }
 
 /// A layer.
@@ -497,6 +501,8 @@ impl Reader<'_> {
             method: self.text(of("BuildMethod")),
             binary: self.text(properties.and_then(|properties| properties.get("Binary").cloned())),
             skip: self.text(of("SkipBuild")).is_some_and(|text| text.eq_ignore_ascii_case("true")),
+            context: self.text(of("ContextPath")),
+            working_directory: self.text(of("WorkingDirectory")),
         }
     }
 

@@ -3,9 +3,11 @@
 //! Files are scanned as text, not executed: a name that is defined, imported or exported at the top level counts, one in
 //! a comment or a string does not.
 
+mod dotnet;
 mod java;
 mod javascript;
 mod python;
+mod ruby;
 
 use std::path::Path;
 
@@ -29,6 +31,8 @@ pub fn find_handler(family: Family, dir: &Path) -> Result<String, MissingHandler
         Family::Python { .. } => python::find(dir),
         Family::Node { .. } => javascript::find(dir),
         Family::Java { .. } => java::find(dir),
+        Family::Ruby { .. } => ruby::find(dir),
+        Family::Dotnet => dotnet::find(dir),
         Family::Provided => Ok("bootstrap".to_owned()),
         _ => Err(MissingHandler { looked: "this language has no convention for it".to_owned(), hint: None }),
     }

@@ -226,7 +226,7 @@ fn resolution(made: Made, place: &dyn Fn(&Path) -> Option<PathBuf>) -> Result<Re
         _ => None,
     });
     // Snapshots and plugins without a version are others from day to day.
-    let inputs = Inputs { files: on_disk.chain(made.settings).collect(), facts: Vec::new(), of_the_day: true };
+    let inputs = Inputs { files: on_disk.chain(made.settings).collect(), of_the_day: true, ..Inputs::default() };
     Ok(Resolution {
         application: Application::Nothing,
         built,

@@ -118,5 +118,5 @@ pub(super) fn inputs(requirements: &Requirements, path: &Path, programs: &Progra
     let mut files: Vec<PathBuf> = requirements.files.iter().map(|(file, _)| file.clone()).collect();
     files.push(path.to_owned());
     files.extend(settings(folder));
-    Some(Inputs { files, facts: Vec::new(), of_the_day: true })
+    Some(Inputs { files, of_the_day: true, ..Inputs::default() })
 }
