@@ -67,6 +67,8 @@ pub enum Form {
     Tarball,
     /// A zip that was built here, written anew so that its bytes do not depend on the tool.
     Built,
+    /// A zip of Yarn's cache, written anew without the folders that the package lies in (`node_modules/NAME`).
+    Yarn,
 }
 
 impl Form {
@@ -75,6 +77,7 @@ impl Form {
             Self::Zip => "zip",
             Self::Tarball => "tarball",
             Self::Built => "built",
+            Self::Yarn => "yarn",
         }
     }
 
@@ -192,10 +195,11 @@ impl Store {
                 ingest::tarball_to_zip(&mut source, label, &mut out)?;
                 out
             }
-            Form::Built => {
+            Form::Built | Form::Yarn => {
                 let mut out = AtomicFile::create(&slot)?;
                 std::io::Write::flush(&mut downloaded).map_err(|e| Error::io("write", downloaded.path(), &e))?;
-                ingest::zip_to_zip(&Archive::open(downloaded.path(), false)?, label, &mut out)?;
+                let archive = Archive::open(downloaded.path(), false)?;
+                ingest::zip_to_zip(&archive, label, form == Form::Yarn, &mut out)?;
                 out
             }
         };

@@ -157,7 +157,7 @@ fn outside(path: &Path, project_root: &Path) -> Error {
 }
 
 /// The folders of a workspace's packages.
-fn workspaces(root: &Path, manifest: &Manifest) -> BTreeSet<PathBuf> {
+pub(super) fn workspaces(root: &Path, manifest: &Manifest) -> BTreeSet<PathBuf> {
     if manifest.workspaces.is_empty() {
         return BTreeSet::new();
     }

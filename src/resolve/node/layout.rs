@@ -3,11 +3,13 @@
 //!
 //! For a function whose folder is the lock's own, that is the lock's layout as it is. A workspace's own
 //! `node_modules` comes first; what is hoisted to the folders above fills the free places; a package that would find
-//! something else than the lock means gets a copy in its own `node_modules`.
+//! something else than the lock means gets a copy in its own `node_modules`. Locks that say no places (pnpm, Yarn) get theirs
+//! from [`hoist`].
 
 use std::collections::BTreeMap;
 
 use super::graph::Graph;
+use super::hoist;
 use super::lock::{child, parent, slot_owner};
 use crate::error::{Error, Result};
 
@@ -21,6 +23,12 @@ pub(super) type Layout = BTreeMap<String, String>;
 
 /// Lays out what `importer` needs.
 pub(super) fn lay_out(graph: &Graph, importer: &str) -> Result<Layout> {
+    if let Some(peers) = &graph.peers {
+        let placed = hoist::hoist(graph, peers, importer);
+        let mut work = Work { children: Children::new(), placed };
+        while work.mend(graph, importer)? {}
+        return Ok(work.placed);
+    }
     let mut work = Work { children: children(graph), placed: Layout::new() };
     let mut folder = Some(importer);
     while let Some(at) = folder {

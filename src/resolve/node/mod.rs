@@ -18,8 +18,10 @@ mod fetch;
 mod files;
 mod fresh_lock;
 mod graph;
+mod hoist;
 mod layout;
 mod lock;
+mod managers;
 mod manifest;
 pub(crate) mod needs;
 mod npmrc;
@@ -39,7 +41,7 @@ use std::sync::Arc;
 use self::fetch::{Archives, Want};
 use self::files::Files;
 use self::graph::Graph;
-use self::lock::LOCK_FILES;
+use self::managers::prove;
 use self::manifest::Manifest;
 use self::packages::Parts;
 use self::platform::Target;
@@ -98,9 +100,8 @@ const REPLACED: &[&str] = &["node_modules"];
 /// the digests that the lock names, whichever registry they come from.
 fn inputs(request: &Request<'_>) -> Inputs {
     let above = request.function.path.ancestors().take_while(|above| above.starts_with(request.project_root));
-    let names = LOCK_FILES.iter().copied().chain(["package.json"]);
-    let files = above.flat_map(|above| names.clone().map(|name| above.join(name))).collect();
-    Inputs { files, ..Inputs::default() }
+    let files = above.flat_map(|above| managers::files().chain(["package.json"]).map(|name| above.join(name)));
+    Inputs { files: files.collect(), ..Inputs::default() }
 }
 
 /// What is known of a function before anything is fetched.
@@ -137,7 +138,7 @@ fn prepare(
     }
     let manifest = Manifest::read(&path)?;
     let application = application(&manifest, request)?;
-    if manifest.needs.is_empty() && project::lock_file(folder).is_none() {
+    if manifest.needs.is_empty() && managers::choose(folder).is_none() {
         let mut notes = Vec::new();
         if folder.join("node_modules").is_dir() {
             notes.push("`node_modules` is not packed: package.json names no dependencies.".to_owned());
@@ -154,7 +155,14 @@ fn prepare(
     let npm = Npm { lock: &decided.lock, request, context, tools };
     let mut said = Said::default();
     let mut sources = BTreeMap::new();
-    for location in graph.packages() {
+    let needed: Vec<&str> = graph.packages().into_iter().collect();
+    let proven = prove::prove(&decided.lock, &needed, context)?;
+    said.notes.extend(proven.note());
+    for location in needed {
+        if let Some(digest) = proven.digests.get(location) {
+            sources.insert(location.to_owned(), Source::Archive(digest.clone()));
+            continue;
+        }
         let source = source_of(location, &npm, fetched, &mut said)?;
         if let Source::Bundled { owner, .. } = &source
             && !sources.contains_key(owner)
@@ -238,7 +246,11 @@ impl Locked {
         notes.extend([said.notes, outcome.notes].concat());
         // What npm has read to write a lock is not known, scripts may read the whole environment, and what no digest proves
         // is looked at each time.
-        let inputs = (!is_fresh && !said.any && outcome.ran.is_empty()).then(|| inputs(request));
+        let inputs = (!is_fresh && !said.any && outcome.ran.is_empty()).then(|| {
+            let mut inputs = inputs(request);
+            inputs.files.extend(lock.read.iter().cloned());
+            inputs
+        });
         Ok(Resolution { application, packages, findings, inputs, notes, resolved_by: by, ..Resolution::default() })
     }
 }

@@ -81,6 +81,12 @@ impl Config {
         Ok(Self { values, folder: folder.to_owned(), ..Self::default() })
     }
 
+    /// The same with what another package manager's own settings say, which come first.
+    pub(super) fn with(mut self, settings: &BTreeMap<String, String>) -> Self {
+        self.values.extend(settings.clone());
+        self
+    }
+
     /// A digest of all of it, variables expanded.
     pub(super) fn digest(&self) -> String {
         let mut key = Key::new();
