@@ -21,7 +21,7 @@ pub(super) const LOCK_FILES: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.j
 const MAX_ENTRIES: usize = 200_000;
 
 /// A lock file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Lock {
     /// Who has written it.
     pub(super) manager: Manager,
@@ -41,7 +41,7 @@ pub(super) struct Lock {
 pub(super) type Links = BTreeMap<String, BTreeMap<String, String>>;
 
 /// What stands at a location.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Entry {
     /// The package's own name, where it differs from the folder's (aliases, workspaces).
     pub(super) name: Option<String>,
@@ -180,6 +180,29 @@ impl Lock {
     /// Whether the lock says what packages are to each other, and not where they lie.
     pub(super) fn is_linked(&self) -> bool {
         self.links.is_some()
+    }
+
+    /// What names mean to the package at a location, in a lock that says no places.
+    pub(super) fn links_of(&self, location: &str) -> BTreeMap<String, String> {
+        self.links.as_ref().and_then(|links| links.get(location)).cloned().unwrap_or_default()
+    }
+
+    /// The same lock without places: what is found from each location stays what it is.
+    pub(super) fn into_linked(self) -> Result<Self> {
+        let mut links = Links::new();
+        for (location, entry) in &self.entries {
+            let needs = &entry.needs;
+            let names =
+                needs.required.keys().chain(needs.optional.keys()).chain(needs.peer.keys()).chain(needs.dev.keys());
+            let found: Option<BTreeMap<String, String>> = names
+                .filter_map(|name| Some((name, self.find(location, name)?)))
+                .map(|(name, slot)| Some((name.clone(), self.target(slot).ok()?.to_owned())))
+                .collect();
+            links.insert(location.clone(), found.unwrap_or_default());
+        }
+        let entries = self.entries.into_iter().filter(|(_, entry)| entry.link.is_none()).collect();
+        let lock = Self::linked(self.manager, &self.path, &self.folder, entries, links)?;
+        Ok(Self { settings: self.settings, read: self.read, ..lock })
     }
 
     /// All locations with what stands there.

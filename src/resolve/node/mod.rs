@@ -41,7 +41,8 @@ use std::sync::Arc;
 use self::fetch::{Archives, Want};
 use self::files::Files;
 use self::graph::Graph;
-use self::managers::prove;
+use self::lock::{Entry, Lock};
+use self::managers::{Manager, prove};
 use self::manifest::Manifest;
 use self::packages::Parts;
 use self::platform::Target;
@@ -226,18 +227,23 @@ impl Locked {
         tools: &Tools,
     ) -> Result<Resolution> {
         archives.check(self.sources.values().filter_map(digest_of))?;
+        let Decided { lock, importer, by, mut notes, is_fresh } = self.decided;
+        let (lock, sources) = match lock.manager {
+            Manager::Yarn => with_own_peers(&lock, self.sources, archives)?,
+            _ => (lock, self.sources),
+        };
         let mut unfit = BTreeSet::new();
-        for (location, source) in &self.sources {
+        for (location, source) in &sources {
             if let Some(digest) = digest_of(source)
                 && !self.target.takes(&archives.get(digest)?.published.platform)
             {
                 unfit.insert(location.clone());
             }
         }
-        let Decided { lock, importer, by, mut notes, is_fresh } = self.decided;
-        let graph = if unfit.is_empty() { self.graph } else { graph::needed(&lock, &importer, self.target, &unfit)? };
+        let again = lock.manager == Manager::Yarn || !unfit.is_empty();
+        let graph = if !again { self.graph } else { graph::needed(&lock, &importer, self.target, &unfit)? };
         let layout = layout::lay_out(&graph, &importer)?;
-        let (sources, target) = (&self.sources, self.target);
+        let (sources, target) = (&sources, self.target);
         let parts = Parts { lock: &lock, graph: &graph, layout: &layout, sources, archives, request };
         let scripts = Scripts { lock: &lock, graph: &graph, layout: &layout, sources, request, context, tools, target };
         let (packages, outcome) = parts.assemble(&scripts)?;
@@ -253,6 +259,22 @@ impl Locked {
         });
         Ok(Resolution { application, packages, findings, inputs, notes, resolved_by: by, ..Resolution::default() })
     }
+}
+
+/// What Yarn 1 does not write into its lock: the peers that packages name themselves.
+fn with_own_peers(
+    lock: &Lock,
+    sources: BTreeMap<String, Source>,
+    archives: &Archives,
+) -> Result<(Arc<Lock>, BTreeMap<String, Source>)> {
+    let asked = |location: &str, _: &Entry| {
+        let digest = sources.get(location).and_then(digest_of);
+        let fetched = digest.and_then(|digest| archives.get(digest).ok());
+        fetched.map(|fetched| fetched.published.peers.clone()).unwrap_or_default()
+    };
+    let (lock, origin) = managers::with_peers(lock.clone(), &asked)?;
+    let sources = origin.into_iter().filter_map(|(to, from)| Some((to, sources.get(&from)?.clone()))).collect();
+    Ok((Arc::new(lock), sources))
 }
 
 fn digest_of(source: &Source) -> Option<&Digest> {

@@ -10,7 +10,7 @@ use crate::fsio;
 use crate::store::{Digest, Form, Remote, file_url, percent_decode};
 
 /// Where the files of a package are.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     /// In an archive.
     Archive(Digest),
@@ -28,7 +28,7 @@ pub(super) enum Source {
 }
 
 /// Where a package without a digest is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unlisted {
     /// An archive of the project.
     File(PathBuf),

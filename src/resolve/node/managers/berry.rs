@@ -1,15 +1,13 @@
 //! `yarn.lock` of Yarn since version 2, for projects that have a `node_modules` (`nodeLinker: node-modules` or `pnpm`).
 //!
-//! Entries say which version each `name@npm:range` is. Peers are what the package that asks for one has itself; a package
-//! whose users bring different peers stands several times among the locations, once for each choice, as Yarn's own
-//! virtual packages do. Which needs of a workspace's folder are for development is read from its `package.json`.
+//! Entries say which version each `name@npm:range` is. Peers are what a package's user has ([`with_peers`]). Which needs of a workspace's folder are for development is read from its `package.json`.
 //!
 //! `checksum` is of the zip that Yarn makes, not of the archive in the registry: see [`super::prove`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::graph::Nodes;
+use super::graph::{Nodes, with_peers};
 use super::settings::Berry;
 use super::{Manager, location_of, own_manifest, split_name};
 use crate::error::{Error, Result};
@@ -135,24 +133,12 @@ fn conditions(text: &str) -> Platform {
     out
 }
 
-/// What a package has that its dependencies may ask for as peers.
-struct User {
-    name: String,
-    index: usize,
-    location: String,
-    /// Its own dependencies.
-    own: BTreeMap<String, usize>,
-    /// What it was brought itself.
-    brought: BTreeMap<String, (usize, String)>,
-}
-
 struct Work {
     locked: Vec<Locked>,
     keys: BTreeMap<String, usize>,
     settings: Berry,
     resolutions: Vec<(String, String)>,
     nodes: Nodes,
-    queue: VecDeque<(usize, String, BTreeMap<String, (usize, String)>)>,
 }
 
 fn parse(document: &Document, folder: &Path, settings: Berry) -> Result<Lock> {
@@ -162,7 +148,6 @@ fn parse(document: &Document, folder: &Path, settings: Berry) -> Result<Lock> {
         settings,
         resolutions: resolutions(folder),
         nodes: Nodes::default(),
-        queue: VecDeque::new(),
     };
     for (key, node) in document.root.entries() {
         let Some(keys) = key.text().filter(|key| *key != "__metadata") else { continue };
@@ -174,31 +159,21 @@ fn parse(document: &Document, folder: &Path, settings: Berry) -> Result<Lock> {
         work.locked.push(locked);
     }
     let mut read = vec![folder.join("package.json")];
-    let mut dev = BTreeMap::new();
-    let workspaces: Vec<(usize, String)> = work
-        .locked
-        .iter()
-        .enumerate()
-        .filter(|(_, locked)| locked.reference.starts_with("workspace:"))
-        .filter_map(|(index, locked)| Some((index, locked.folder()?)))
-        .collect();
-    for (index, location) in workspaces {
+    for locked in work.locked.iter_mut().filter(|locked| locked.reference.starts_with("workspace:")) {
+        let Some(location) = locked.folder() else { continue };
+        let path = folder.join(&location).join("package.json");
         // Above the lock there may be none that is ours to read.
-        if !location.starts_with("..") && folder.join(&location).join("package.json").is_file() {
+        if !location.starts_with("..") && path.is_file() {
             let (manifest, _, version) = own_manifest(folder, &location)?;
-            work.locked[index].needs = manifest.needs;
-            work.locked[index].version = version;
-            dev.insert(index, manifest.dev);
-            read.push(folder.join(&location).join("package.json"));
-        }
-        work.queue.push_back((index, location, BTreeMap::new()));
-    }
-    while let Some((index, location, brought)) = work.queue.pop_front() {
-        if !work.nodes.has(&location) {
-            work.visit(index, location, brought, dev.get(&index));
+            (locked.needs, locked.version) = (manifest.needs, version);
+            read.push(path);
         }
     }
-    let mut lock = work.nodes.lock(Manager::Berry, &document.path, folder)?;
+    for index in 0..work.locked.len() {
+        work.add(index);
+    }
+    let lock = work.nodes.lock(Manager::Berry, &document.path, folder)?;
+    let (mut lock, _) = with_peers(lock, &|_, entry| entry.needs.peer.keys().cloned().collect())?;
     lock.settings = work.settings.settings;
     if let Some(cache) = work.settings.cache {
         lock.settings.insert(super::prove::CACHE.to_owned(), cache);
@@ -217,64 +192,17 @@ fn resolutions(folder: &Path) -> Vec<(String, String)> {
 }
 
 impl Work {
-    fn visit(
-        &mut self,
-        index: usize,
-        location: String,
-        brought: BTreeMap<String, (usize, String)>,
-        dev: Option<&BTreeMap<String, String>>,
-    ) {
-        let locked = &self.locked[index];
-        let needs = locked.needs.clone();
-        let all = dev.into_iter().flatten().chain(&needs.required).chain(&needs.optional);
-        let own: BTreeMap<String, usize> =
-            all.filter_map(|(name, range)| Some((name.clone(), self.find(index, name, range)?))).collect();
-        let user = User { name: locked.name.clone(), index, location, own, brought };
-        let mut links: BTreeMap<String, String> =
-            user.brought.iter().map(|(name, (_, location))| (name.clone(), location.clone())).collect();
-        for (name, child) in &user.own {
-            let at = self.location(*child, &user);
-            let peers = self.peers(*child, &user);
-            self.queue.push_back((*child, at.clone(), peers));
-            // Those for development are only there for whoever asks for them as peers.
-            if needs.required.contains_key(name) || needs.optional.contains_key(name) {
-                links.insert(name.clone(), at);
-            }
-        }
-        let entry = self.entry(index, needs);
-        self.nodes.add(user.location, entry, links);
+    fn add(&mut self, index: usize) {
+        let needs = &self.locked[index].needs;
+        let all = needs.dev.iter().chain(&needs.required).chain(&needs.optional);
+        let found = all.filter_map(|(name, range)| Some((name.clone(), self.location(self.find(index, name, range)?))));
+        let links: BTreeMap<String, String> = found.collect();
+        self.nodes.add(self.location(index), self.entry(index), links);
     }
 
-    /// What the package at `index` gets as peers from `user`.
-    fn peers(&self, index: usize, user: &User) -> BTreeMap<String, (usize, String)> {
-        let names = self.locked[index].needs.peer.keys();
-        let bring = |name: &String| {
-            if let Some(own) = user.own.get(name) {
-                return Some((*own, self.location(*own, user)));
-            }
-            if *name == user.name {
-                return Some((user.index, user.location.clone()));
-            }
-            user.brought.get(name).cloned()
-        };
-        names.filter_map(|name| Some((name.clone(), bring(name)?))).collect()
-    }
-
-    /// Where the package at `index` stands when `user` brings its peers.
-    fn location(&self, index: usize, user: &User) -> String {
+    fn location(&self, index: usize) -> String {
         let locked = &self.locked[index];
-        if let Some(folder) = locked.folder() {
-            return folder;
-        }
-        let brought = |name: &String| {
-            let of_user =
-                if *name == user.name { Some(user.index) } else { user.brought.get(name).map(|(index, _)| *index) };
-            let index = user.own.get(name).copied().or(of_user)?;
-            Some(format!("{name}={}", self.locked[index].reference))
-        };
-        let peers: Vec<String> = locked.needs.peer.keys().filter_map(brought).collect();
-        let peers = if peers.is_empty() { String::new() } else { format!("({})", peers.join(",")) };
-        slot(&format!("{}{peers}", locked.resolution()), &locked.name)
+        locked.folder().unwrap_or_else(|| slot(&locked.resolution(), &locked.name))
     }
 
     /// The entry that a range of a package means.
@@ -316,8 +244,9 @@ impl Work {
         if is_builtin { meant().unwrap_or(index) } else { index }
     }
 
-    fn entry(&self, index: usize, needs: Needs) -> Entry {
+    fn entry(&self, index: usize) -> Entry {
         let locked = &self.locked[index];
+        let needs = locked.needs.clone();
         let mut entry = Entry {
             name: Some(locked.name.clone()),
             version: locked.version.clone(),
@@ -410,7 +339,6 @@ mod tests {
         assert_ne!(of_root, of_lib);
         assert_eq!(lock.label(&find(&of_root, "react")), "react 17.0.0");
         assert_eq!(lock.label(&find(&of_lib, "react")), "react 18.0.0");
-        assert_eq!(lock.find("", "react"), None);
         let cpus = lock.get(&find(&of_root, "react")).unwrap().platform.cpu.clone();
         assert_eq!(cpus, Some(vec!["x64".to_owned(), "arm64".to_owned()]));
     }

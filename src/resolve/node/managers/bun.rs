@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::graph::with_peers;
 use super::{Manager, location_of, settings, split_name};
 use crate::error::{Error, Result};
 use crate::fsio;
@@ -15,6 +16,8 @@ use crate::resolve::node::manifest::{self, Needs, Words};
 pub(super) fn read(path: &Path, folder: &Path) -> Result<Lock> {
     let mut lock = parse(&fsio::read_text(path)?, path, folder)?;
     lock.settings = settings::bun(folder)?;
+    // In workspaces Bun's own layout is an isolated one, where packages find what their users have.
+    let (lock, _) = with_peers(lock.into_linked()?, &|_, entry| entry.needs.peer.keys().cloned().collect())?;
     Ok(lock)
 }
 
@@ -121,7 +124,8 @@ fn needs(info: &Map<String, Value>) -> Needs {
     };
     let optional = info.get("optionalPeers").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let meta = optional.map(|name| (name.to_owned(), serde_json::json!({"optional": true}))).collect();
-    Needs::new(map("dependencies"), map("optionalDependencies"), map("peerDependencies"), meta)
+    let needs = Needs::new(map("dependencies"), map("optionalDependencies"), map("peerDependencies"), meta);
+    Needs { dev: map("devDependencies").unwrap_or_default(), ..needs }
 }
 
 /// JSON without comments and commas that nothing follows. What is taken away becomes blanks, so that places stay.

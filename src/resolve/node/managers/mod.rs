@@ -18,6 +18,8 @@ pub(super) mod prove;
 mod settings;
 mod yarn;
 
+pub(super) use graph::with_peers;
+
 use std::path::{Path, PathBuf};
 
 use super::lock::{LOCK_FILES, Lock};

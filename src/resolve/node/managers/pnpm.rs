@@ -96,7 +96,11 @@ impl Work<'_> {
     ) -> Result<()> {
         let mut links = BTreeMap::new();
         let mut needs = Needs::default();
-        for (key, into) in [("dependencies", &mut needs.required), ("optionalDependencies", &mut needs.optional)] {
+        for (key, into) in [
+            ("devDependencies", &mut needs.dev),
+            ("dependencies", &mut needs.required),
+            ("optionalDependencies", &mut needs.optional),
+        ] {
             let specifiers = map(importer.get("specifiers"));
             for (name, need) in map(importer.get(key)) {
                 let version = need.text().map(str::to_owned).or_else(|| text(need, "version"));

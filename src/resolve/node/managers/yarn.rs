@@ -1,6 +1,6 @@
 //! `yarn.lock` of Yarn 1: for each `name@range` that anything asks for, which version that is. The lock does not name the
-//! folders of a workspace, nor peers; the former are read from the project, and the latter are found where Yarn's own
-//! flat layout has them: at the top.
+//! folders of a workspace, nor peers: the former are read from the project, and the latter from the packages themselves,
+//! once they are here.
 //!
 //! It does not say either which systems a package is for. Of optional packages, names of a system and a processor
 //! (`@img/sharp-darwin-arm64`) are believed, so that not all of them are fetched; all others say it themselves.
@@ -99,7 +99,7 @@ struct Work<'t> {
 impl Work<'_> {
     /// What names mean to a package. What the lock does not hold is a package of the workspace, or missing.
     fn links(&mut self, base: &str, user: &str, needs: &Needs) -> BTreeMap<String, String> {
-        let all = needs.required.iter().chain(&needs.optional);
+        let all = needs.dev.iter().chain(&needs.required).chain(&needs.optional);
         all.filter_map(|(name, range)| Some((name.clone(), self.target(base, user, name, range)?))).collect()
     }
 
