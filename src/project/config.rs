@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::AwsSdk;
+use super::bundle::{self, Bundle};
 use super::layers::{self, WrittenLayer};
 use super::native::{self, NativeChoice};
 use super::reader::{Document, Item, Located, Section, suggest};
@@ -30,6 +31,7 @@ const SETTINGS: &[&str] = &[
     "allow-scripts",
     "slim",
     "aws-sdk",
+    "bundle",
 ];
 /// Keys of a function alone.
 const OF_FUNCTIONS: &[&str] = &["path", "bin", "native"];
@@ -86,6 +88,10 @@ pub(crate) struct Settings {
     pub(crate) is_built: bool,
     pub(crate) native: NativeChoice,
     pub(crate) aws_sdk: Option<Located<AwsSdk>>,
+    /// How esbuild bundles it; nothing within for what is not to be bundled.
+    pub(crate) bundle: Option<Located<Option<Bundle>>>,
+    /// The same of the defaults: it holds for functions of Node.js.
+    pub(crate) default_bundle: Option<Bundle>,
     /// What the defaults say of that: it holds for the functions whose runtimes have one.
     pub(crate) default_aws_sdk: Option<AwsSdk>,
 }
@@ -111,6 +117,11 @@ impl Settings {
             native: self.native,
             default_aws_sdk: defaults.aws_sdk.as_ref().map(|sdk| sdk.value).or(defaults.default_aws_sdk),
             aws_sdk: self.aws_sdk,
+            default_bundle: match &defaults.bundle {
+                Some(bundle) => bundle.value.clone(),
+                None => defaults.default_bundle.clone(),
+            },
+            bundle: self.bundle,
         }
     }
 }
@@ -285,6 +296,7 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         layers: section.text_or_texts("layers")?,
         native: native::native(section, scope)?,
         aws_sdk: section.text("aws-sdk")?.map(aws_sdk).transpose()?,
+        bundle: bundle::bundle(section)?.map(|value| Located { value, at: key_of(section, "bundle").at }),
         ..Settings::default()
     };
     let home = section.text("path")?.map(|path| fsio::normalize(scope.base, Path::new(&path.value)));
@@ -432,8 +444,8 @@ mod tests {
         #[test]
         fn any_config_is_read_or_refused_with_its_line(lines in proptest::collection::vec(
             prop_oneof![
-                "\\[(defaults|functions\\.[a-c]|functions|checks|layers|layers\\.x|functions\\.a\\.native)\\]",
-                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|slim|secret-file|native|libraries|collect) = \
+                "\\[(defaults|functions\\.[a-c]|functions|checks|layers|layers\\.x|functions\\.a\\.native|defaults\\.bundle)\\]",
+                "(path|runtime|architecture|package|layers|include|exclude|environment|bin|slim|secret-file|native|libraries|collect|bundle|minify) = \
                  ('(a|\\.\\./b|zip|image|arm64|error)'|1|\\['x', \\{ from = 'y' \\}\\]|\\{ A = 'b' \\}|true)",
             ],
             0..8,

@@ -148,6 +148,15 @@ impl<'a> Loader<'a> {
             }
             None => settings.default_aws_sdk.unwrap_or_default(),
         };
+        let bundle = match settings.bundle {
+            Some(written) if written.value.is_some() && !is_node(&runtime) => {
+                let error =
+                    written.error(format!("`bundle` is for functions of Node.js, and this one runs on {runtime}"));
+                return Err(error.hint("leave it out; in `[defaults]` it holds for functions of Node.js only"));
+            }
+            Some(written) => written.value,
+            None => settings.default_bundle.filter(|_| is_node(&runtime)),
+        };
         let written_handler = self.selection.handler.clone().or(settings.handler);
         Ok(FunctionSpec {
             // Whatever starts, it is the file of this name.
@@ -162,6 +171,7 @@ impl<'a> Loader<'a> {
             slim: settings.slim.unwrap_or_default(),
             native: settings.native,
             aws_sdk,
+            bundle,
             defined_at: (!detected).then_some(name.at),
             cargo,
             ..FunctionSpec::new(name.value, path.value, runtime)
@@ -176,6 +186,10 @@ impl<'a> Loader<'a> {
             Build::IfCargo | Build::No => Ok(None),
         }
     }
+}
+
+fn is_node(runtime: &str) -> bool {
+    lambda::find(runtime).is_some_and(|runtime| matches!(runtime.family, lambda::Family::Node { .. }))
 }
 
 /// Refuses to leave to a runtime what it does not have.

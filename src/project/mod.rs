@@ -5,6 +5,7 @@
 //! one function, or a Cargo workspace of some. Whatever described them, functions end up as the same [`FunctionSpec`];
 //! nothing of what is packed is read here.
 
+mod bundle;
 mod cargo;
 mod config;
 mod detect;
@@ -24,7 +25,8 @@ mod versions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use handler::{MissingHandler, find_handler};
+pub use bundle::Bundle;
+pub use handler::{MissingHandler, bundle_handler, find_handler};
 pub use init::init_config;
 pub use native::NativeChoice;
 pub use spec::{AwsSdk, CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::NativeChoice;
 use super::samconfig::SamConfig;
+use super::{Bundle, NativeChoice};
 use crate::error::Position;
 use crate::finding::{Finding, Overrides};
 use crate::lambda::Architecture;
@@ -144,6 +144,8 @@ pub struct FunctionSpec {
     pub ready: Option<PathBuf>,
     /// The folder is packed as it is: nothing is resolved or built.
     pub is_built: bool,
+    /// How esbuild bundles it, if it is to.
+    pub bundle: Option<Bundle>,
     /// What it brings along from a system.
     pub native: NativeChoice,
     /// Where the config defines it.
@@ -184,6 +186,7 @@ impl FunctionSpec {
             ready: None,
             is_built: false,
             aws_sdk: AwsSdk::default(),
+            bundle: None,
             native: NativeChoice::default(),
             defined_at: None,
         }

@@ -35,10 +35,25 @@ struct Edge<'a> {
     found: Option<(&'a str, &'a str)>,
 }
 
+/// Which needs of the importer are looked at, beside those that its `package.json` has for running.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// Others by name and slot, such as some for development.
+    pub(super) more: BTreeMap<String, String>,
+    /// Only these of its own.
+    pub(super) only: Option<BTreeSet<String>>,
+}
+
 /// Finds what the package at `importer` needs. `unfit` are packages that are known to be for other systems although the
 /// lock does not say so.
-pub(super) fn needed(lock: &Lock, importer: &str, target: Target, unfit: &BTreeSet<String>) -> Result<Graph> {
-    let edges = all_edges(lock, importer)?;
+pub(super) fn needed(
+    lock: &Lock,
+    importer: &str,
+    target: Target,
+    unfit: &BTreeSet<String>,
+    wanted: &Wanted,
+) -> Result<Graph> {
+    let edges = all_edges(lock, importer, wanted)?;
     let left_out = left_out(lock, &edges, importer, target, unfit);
     if let Some(why) = left_out.get(importer) {
         return Err(Error::config(format!("{why}, and the function cannot do without it"))
@@ -73,14 +88,22 @@ pub(super) fn needed(lock: &Lock, importer: &str, target: Target, unfit: &BTreeS
     Ok(graph)
 }
 
-fn all_edges<'a>(lock: &'a Lock, importer: &'a str) -> Result<BTreeMap<&'a str, Vec<Edge<'a>>>> {
+fn all_edges<'a>(lock: &'a Lock, importer: &'a str, wanted: &'a Wanted) -> Result<BTreeMap<&'a str, Vec<Edge<'a>>>> {
     let mut edges = BTreeMap::new();
     let mut queue = VecDeque::from([importer]);
     while let Some(at) = queue.pop_front() {
         if edges.contains_key(at) {
             continue;
         }
-        let of_package = edges_of(lock, at)?;
+        let mut of_package = edges_of(lock, at)?;
+        if at == importer {
+            of_package.retain(|edge| wanted.only.as_ref().is_none_or(|only| only.contains(edge.name)));
+            for (name, slot) in &wanted.more {
+                of_package.retain(|edge| edge.name != name);
+                let found = Some((slot.as_str(), lock.target(slot)?));
+                of_package.push(Edge { name, kind: Kind::Optional, found });
+            }
+        }
         queue.extend(of_package.iter().filter_map(|edge| edge.found.map(|(_, to)| to)));
         edges.insert(at, of_package);
     }
@@ -196,7 +219,7 @@ mod tests {
 
     fn slots(lock: &Lock) -> Result<Vec<String>> {
         let target = Target { architecture: Architecture::Arm64 };
-        needed(lock, "", target, &BTreeSet::new()).map(|graph| graph.slots.into_keys().collect())
+        needed(lock, "", target, &BTreeSet::new(), &Wanted::default()).map(|graph| graph.slots.into_keys().collect())
     }
 
     #[test]

@@ -129,7 +129,7 @@ mod tests {
         let text = json!({"lockfileVersion": 3, "packages": packages}).to_string();
         let lock = Lock::parse(&text, Path::new("/p/package-lock.json"), Path::new("/p")).unwrap();
         let target = Target { architecture: Architecture::X86_64 };
-        graph::needed(&lock, importer, target, &BTreeSet::new()).unwrap()
+        graph::needed(&lock, importer, target, &BTreeSet::new(), &graph::Wanted::default()).unwrap()
     }
 
     fn shown(layout: &Layout) -> Vec<String> {

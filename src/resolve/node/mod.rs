@@ -14,6 +14,7 @@
 //! A package that finds nothing where the lock has nothing (an optional peer) may find something in a workspace's
 //! flattened layout; all that the lock resolves is resolved to the same.
 
+mod bundle;
 mod fetch;
 mod files;
 mod fresh_lock;
@@ -29,6 +30,7 @@ mod packages;
 mod platform;
 mod prebuilds;
 mod project;
+mod scratch;
 mod scripts;
 mod source;
 mod tools;
@@ -38,24 +40,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::bundle::{Bundled, Program};
 use self::fetch::{Archives, Want};
 use self::files::Files;
-use self::graph::Graph;
+use self::graph::{Graph, Wanted};
 use self::lock::{Entry, Lock};
 use self::managers::{Manager, prove};
 use self::manifest::Manifest;
 use self::packages::Parts;
 use self::platform::Target;
 use self::project::{Decided, Locks};
-use self::scripts::Scripts;
+use self::scripts::{Outcome, Scripts};
 use self::source::Source;
 use self::tools::Tools;
 use self::unlisted::{Fetched, Npm, Said};
-use super::{Application, ApplicationFilter, Context, Own, Request, Resolution, Resolver};
+use super::{Application, ApplicationFilter, Context, Own, Package, Request, Resolution, Resolver};
 use crate::error::Result;
 use crate::fresh::{self, Inputs};
 use crate::lambda::Family;
+use crate::report::{Task, Unit};
 use crate::store::Digest;
+use crate::tree::Tree;
 
 /// The resolver of Node.js functions.
 #[derive(Debug, Default, Clone, Copy)]
@@ -67,7 +72,7 @@ impl Resolver for Node {
     }
 
     fn own(&self, request: &Request<'_>) -> Own {
-        let has_packages = request.function.path.join("package.json").is_file();
+        let has_packages = request.function.bundle.is_some() || request.function.path.join("package.json").is_file();
         Own::Folder(if has_packages { REPLACED } else { &[] })
     }
 
@@ -109,6 +114,8 @@ fn inputs(request: &Request<'_>) -> Inputs {
 enum Job {
     /// No packages.
     Done(Box<Resolution>),
+    /// A bundle without packages.
+    Bare,
     /// Packages of a lock.
     Locked(Box<Locked>),
 }
@@ -120,6 +127,15 @@ struct Locked {
     graph: Graph,
     application: Application,
     said: Said,
+    bundle: Option<Bundling>,
+}
+
+/// How a function is bundled.
+struct Bundling {
+    /// Names of packages that its sources may import beside those that it needs to run.
+    names: BTreeSet<String>,
+    /// The location of esbuild for this machine, and esbuild's version.
+    program: Option<(String, String)>,
 }
 
 fn prepare(
@@ -129,8 +145,12 @@ fn prepare(
     context: &Context<'_>,
     tools: &Tools,
 ) -> Result<Job> {
-    let folder = &request.function.path;
+    let is_bundled = request.function.bundle.is_some();
+    let folder = &if is_bundled { bundle::package_folder(request) } else { request.function.path.clone() };
     let path = folder.join("package.json");
+    if !path.is_file() && is_bundled {
+        return Ok(Job::Bare);
+    }
     if !path.is_file() {
         let application = Application::Folder { replaced: &[], filter: None };
         let resolved_by = "no package.json".to_owned();
@@ -138,8 +158,16 @@ fn prepare(
         return Ok(Job::Done(Box::new(Resolution { application, inputs, resolved_by, ..Resolution::default() })));
     }
     let manifest = Manifest::read(&path)?;
-    let application = application(&manifest, request)?;
-    if manifest.needs.is_empty() && managers::choose(folder).is_none() {
+    let application = if is_bundled { Application::Nothing } else { application(&manifest, request)? };
+    let above = || folder.ancestors().take_while(|above| above.starts_with(request.project_root));
+    if is_bundled
+        && manifest.needs.is_empty()
+        && manifest.needs.dev.is_empty()
+        && above().all(|at| managers::choose(at).is_none())
+    {
+        return Ok(Job::Bare);
+    }
+    if !is_bundled && manifest.needs.is_empty() && managers::choose(folder).is_none() {
         let mut notes = Vec::new();
         if folder.join("node_modules").is_dir() {
             notes.push("`node_modules` is not packed: package.json names no dependencies.".to_owned());
@@ -152,11 +180,21 @@ fn prepare(
     let decided = locks.decide(folder, request.project_root, context, tools)?;
     project::agree(&decided.lock, &decided.importer, &manifest, &path)?;
     let target = Target { architecture: request.architecture };
-    let graph = graph::needed(&decided.lock, &decided.importer, target, &BTreeSet::new())?;
+    let (lock, importer) = (&decided.lock, decided.importer.as_str());
+    let bundle = match is_bundled {
+        true => {
+            let names = bundle::named(request, &manifest, lock, importer)?;
+            Some(Bundling { names, program: bundle::in_lock(lock, importer) })
+        }
+        false => None,
+    };
+    let graph = graph::needed(lock, importer, target, &BTreeSet::new(), &wanted(bundle.as_ref(), lock, importer))?;
     let npm = Npm { lock: &decided.lock, request, context, tools };
     let mut said = Said::default();
     let mut sources = BTreeMap::new();
-    let needed: Vec<&str> = graph.packages().into_iter().collect();
+    let esbuild = bundle.as_ref().and_then(|bundle| bundle.program.as_ref()).map(|(location, _)| location.as_str());
+    let needed: BTreeSet<&str> = graph.packages().into_iter().chain(esbuild).collect();
+    let needed: Vec<&str> = needed.into_iter().collect();
     let proven = prove::prove(&decided.lock, &needed, context)?;
     said.notes.extend(proven.note());
     for location in needed {
@@ -172,7 +210,7 @@ fn prepare(
         }
         sources.insert(location.to_owned(), source);
     }
-    Ok(Job::Locked(Box::new(Locked { decided, target, sources, graph, application, said })))
+    Ok(Job::Locked(Box::new(Locked { decided, target, sources, graph, application, said, bundle })))
 }
 
 /// Where the files of a package are. What the lock proves nothing of is fetched at once, and is an archive from then on.
@@ -213,6 +251,7 @@ impl Job {
     ) -> Result<Resolution> {
         match self {
             Self::Done(resolution) => Ok(*resolution),
+            Self::Bare => bare(request),
             Self::Locked(locked) => locked.finish(request, archives, context, tools),
         }
     }
@@ -241,23 +280,125 @@ impl Locked {
             }
         }
         let again = lock.manager == Manager::Yarn || !unfit.is_empty();
-        let graph = if !again { self.graph } else { graph::needed(&lock, &importer, self.target, &unfit)? };
-        let layout = layout::lay_out(&graph, &importer)?;
-        let (sources, target) = (&sources, self.target);
-        let parts = Parts { lock: &lock, graph: &graph, layout: &layout, sources, archives, request };
-        let scripts = Scripts { lock: &lock, graph: &graph, layout: &layout, sources, request, context, tools, target };
-        let (packages, outcome) = parts.assemble(&scripts)?;
+        let graph = if !again {
+            self.graph
+        } else {
+            graph::needed(&lock, &importer, self.target, &unfit, &wanted(self.bundle.as_ref(), &lock, &importer))?
+        };
+        let assembly = Assembly {
+            lock: &lock,
+            importer: &importer,
+            sources: &sources,
+            archives,
+            request,
+            context,
+            tools,
+            target: self.target,
+        };
         let (application, said) = (self.application, self.said);
+        let mut by = by;
+        let (mut built, mut bundled, mut read) = (Tree::new(), Vec::new(), Some(Vec::new()));
+        let (packages, outcome) = match &self.bundle {
+            None => assembly.assemble(&graph, false)?,
+            Some(bundling) => {
+                let (whole, _) = assembly.assemble(&graph, true)?;
+                let made = assembly.bundle(bundling, &whole)?;
+                let outside = bundle::outside(request, &made, &lock, &importer);
+                notes.extend(outside.notes);
+                notes.extend(source_map_note(request));
+                by = match &bundling.program {
+                    Some((_, version)) => format!("{by} (esbuild {version})"),
+                    None => format!("{by} (esbuild)"),
+                };
+                bundled = assembly.shares(&graph, &made)?;
+                // Another esbuild than the lock's may be replaced unseen.
+                read = bundling.program.is_some().then_some(made.inputs);
+                built = made.built;
+                let kept = graph::needed(&lock, &importer, self.target, &unfit, &outside.wanted)?;
+                assembly.assemble(&kept, false)?
+            }
+        };
         let findings = [said.findings, outcome.findings].concat();
         notes.extend([said.notes, outcome.notes].concat());
         // What npm has read to write a lock is not known, scripts may read the whole environment, and what no digest proves
         // is looked at each time.
-        let inputs = (!is_fresh && !said.any && outcome.ran.is_empty()).then(|| {
+        let read = read.filter(|_| !is_fresh && !said.any && outcome.ran.is_empty());
+        let inputs = read.map(|read| {
             let mut inputs = inputs(request);
-            inputs.files.extend(lock.read.iter().cloned());
+            inputs.files.extend(lock.read.iter().cloned().chain(read));
             inputs
         });
-        Ok(Resolution { application, packages, findings, inputs, notes, resolved_by: by, ..Resolution::default() })
+        Ok(Resolution { application, built, packages, findings, inputs, notes, bundled, resolved_by: by })
+    }
+}
+
+/// What of a lock is looked at.
+fn wanted(bundle: Option<&Bundling>, lock: &Lock, importer: &str) -> Wanted {
+    let more = bundle.map(|bundle| bundle::slots(lock, importer, &bundle.names)).unwrap_or_default();
+    Wanted { more, only: None }
+}
+
+/// A bundle of sources that no `package.json` describes.
+fn bare(request: &Request<'_>) -> Result<Resolution> {
+    let program = Program::installed(request)?;
+    let settings = request.function.bundle.clone().unwrap_or_default();
+    let made = bundle::run(request, &settings, &[], &program)?;
+    let notes = source_map_note(request).into_iter().collect();
+    Ok(Resolution { built: made.built, notes, resolved_by: "esbuild".to_owned(), ..Resolution::default() })
+}
+
+/// Node.js reads source maps only when it is told to.
+fn source_map_note(request: &Request<'_>) -> Option<String> {
+    let has_maps = request.function.bundle.as_ref().is_some_and(|bundle| bundle.sourcemap.is_some());
+    let options = request.function.environment.get("NODE_OPTIONS").map(String::as_str).unwrap_or_default();
+    (has_maps && !options.contains("--enable-source-maps")).then(|| {
+        "The bundle has a source map, which Node.js reads when the function's environment has `NODE_OPTIONS=--enable-source-maps`.".to_owned()
+    })
+}
+
+/// From a graph to packages with their files.
+struct Assembly<'a> {
+    lock: &'a Lock,
+    importer: &'a str,
+    sources: &'a BTreeMap<String, Source>,
+    archives: &'a Archives,
+    request: &'a Request<'a>,
+    context: &'a Context<'a>,
+    tools: &'a Tools,
+    target: Target,
+}
+
+impl Assembly<'_> {
+    fn assemble(&self, graph: &Graph, whole: bool) -> Result<(Vec<Package>, Outcome)> {
+        let layout = layout::lay_out(graph, self.importer)?;
+        let Self { lock, sources, archives, request, context, tools, target, .. } = *self;
+        let parts = Parts { lock, graph, layout: &layout, sources, archives, request, whole };
+        let scripts = Scripts { lock, graph, layout: &layout, sources, request, context, tools, target };
+        parts.assemble(&scripts)
+    }
+
+    fn bundle(&self, bundling: &Bundling, packages: &[Package]) -> Result<Bundled> {
+        let settings = self.request.function.bundle.clone().unwrap_or_default();
+        let archive = bundling.program.as_ref().and_then(|(location, _)| digest_of(self.sources.get(location)?));
+        let program = match archive {
+            Some(digest) => Program::Member(&self.archives.get(digest)?.archive),
+            None => Program::installed(self.request)?,
+        };
+        let label = format!("Bundling {}", self.request.function.name);
+        let _task = Task::begin(self.context.reporter, label, None, Unit::Items);
+        bundle::run(self.request, &settings, packages, &program)
+    }
+
+    /// Packages in a bundle with their bytes there.
+    fn shares(&self, graph: &Graph, made: &Bundled) -> Result<Vec<(String, String, u64)>> {
+        let layout = layout::lay_out(graph, self.importer)?;
+        let mut out: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for (path, bytes) in &made.sizes {
+            let Some(location) = layout.get(path) else { continue };
+            let version = self.lock.get(location).and_then(|entry| entry.version.clone()).unwrap_or_default();
+            *out.entry((self.lock.name(location), version)).or_default() += bytes;
+        }
+        Ok(out.into_iter().map(|((name, version), bytes)| (name, version, bytes)).collect())
     }
 }
 
