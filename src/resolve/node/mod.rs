@@ -251,7 +251,7 @@ impl Job {
     ) -> Result<Resolution> {
         match self {
             Self::Done(resolution) => Ok(*resolution),
-            Self::Bare => bare(request),
+            Self::Bare => bare(request, context),
             Self::Locked(locked) => locked.finish(request, archives, context, tools),
         }
     }
@@ -339,10 +339,10 @@ fn wanted(bundle: Option<&Bundling>, lock: &Lock, importer: &str) -> Wanted {
 }
 
 /// A bundle of sources that no `package.json` describes.
-fn bare(request: &Request<'_>) -> Result<Resolution> {
+fn bare(request: &Request<'_>, context: &Context<'_>) -> Result<Resolution> {
     let program = Program::installed(request)?;
     let settings = request.function.bundle.clone().unwrap_or_default();
-    let made = bundle::run(request, &settings, &[], &program)?;
+    let made = bundle::run(request, &settings, &[], &program, context.store)?;
     let notes = source_map_note(request).into_iter().collect();
     Ok(Resolution { built: made.built, notes, resolved_by: "esbuild".to_owned(), ..Resolution::default() })
 }
@@ -386,7 +386,7 @@ impl Assembly<'_> {
         };
         let label = format!("Bundling {}", self.request.function.name);
         let _task = Task::begin(self.context.reporter, label, None, Unit::Items);
-        bundle::run(self.request, &settings, packages, &program)
+        bundle::run(self.request, &settings, packages, &program, self.context.store)
     }
 
     /// Packages in a bundle with their bytes there.

@@ -1,5 +1,7 @@
 //! Files of packages in a scratch folder, for programs that want to find them there.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -14,7 +16,7 @@ pub(super) fn write_tree(tree: &Tree, home: &Path) -> Result<()> {
             Entry::Directory => fsio::create_dir_all(&to)?,
             Entry::Symlink { target } => link(target, &to)?,
             Entry::File { executable, .. } => {
-                fsio::write_atomic(&to, &entry.read()?)?;
+                write(&to, &entry.read()?)?;
                 if *executable {
                     fsio::make_executable(&to)?;
                 }
@@ -24,6 +26,18 @@ pub(super) fn write_tree(tree: &Tree, home: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Writes a file where nobody looks before all of them are written, so that it needs no other name first.
+pub(super) fn write(to: &Path, bytes: &[u8]) -> Result<()> {
+    let create = || File::create(to);
+    let file = create().or_else(|_| {
+        // Most folders are there already.
+        fsio::create_dir_all(to.parent().unwrap_or(Path::new("."))).map_err(std::io::Error::other)?;
+        create()
+    });
+    file.and_then(|mut file| file.write_all(bytes)).map_err(|e| Error::io("write", to, &e))
+}
+
+/// Makes a link, and the folder that it is in.
 #[cfg(unix)]
 pub(super) fn link(target: &str, at: &Path) -> Result<()> {
     fsio::create_dir_all(at.parent().unwrap_or(Path::new(".")))?;

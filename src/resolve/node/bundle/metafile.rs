@@ -100,6 +100,13 @@ impl Metafile {
         paths.filter(|path| !path.iter().any(|part| part == "node_modules")).collect()
     }
 
+    /// Files of packages that were read, relative to the project.
+    pub(super) fn of_packages(&self, below: &Path) -> Vec<String> {
+        let paths = self.inputs.keys().map(|path| fsio::normalize(below, Path::new(path)));
+        let paths = paths.map(|path| path.to_string_lossy().replace('\\', "/"));
+        paths.filter(|path| path.starts_with("node_modules/")).collect()
+    }
+
     /// Bytes in the bundle by the path of the package that they are from; empty for own code.
     pub(super) fn sizes(&self, below: &Path) -> BTreeMap<String, u64> {
         let mut out = BTreeMap::new();

@@ -2,7 +2,7 @@
 //! package.
 //!
 //! ```text
-//! lock ──► packages, and those for development that the sources name ──► scratch/p/node_modules
+//! lock ──► packages, and those for development that the sources name ──► scratch/p/node_modules (modules)
 //! project's files ──► links to them (shadow) ─────────────────────────► scratch/p
 //! lock ──► esbuild for this machine (program) ──► run in scratch/p/<function> ──► files, and what it has read (metafile)
 //! imports that stay outside ──► packages of the lock, as without a bundle
@@ -12,6 +12,7 @@
 //! bytes everywhere: all that esbuild writes of paths is relative to the function's folder.
 
 mod metafile;
+mod modules;
 mod program;
 mod shadow;
 
@@ -21,17 +22,18 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use self::metafile::Metafile;
+use self::modules::Modules;
 pub(super) use self::program::{Program, in_lock};
 use super::graph::Wanted;
 use super::lock::Lock;
 use super::manifest::Manifest;
-use super::scratch;
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::lambda::{self, Family};
 use crate::process::{Failure, Tool, last_lines};
 use crate::project::{AwsSdk, Bundle, bundle_handler};
 use crate::resolve::{Package, Request};
+use crate::store::Store;
 use crate::tree::{ArchivePath, Entry, Tree};
 
 /// Where esbuild writes to, below the function's folder in the scratch folder.
@@ -103,15 +105,28 @@ pub(super) fn run(
     bundle: &Bundle,
     packages: &[Package],
     program: &Program<'_>,
+    store: &Store,
 ) -> Result<Bundled> {
+    let modules = Modules::new(packages, store, |path| !is_never_read(path, bundle))?;
+    // Files of the store that somebody has changed are unpacked again, once.
+    match run_once(request, bundle, &modules, program)? {
+        Some(bundled) => Ok(bundled),
+        None => run_once(request, bundle, &modules, program)?
+            .ok_or_else(|| Error::failed("files of packages change while they are bundled")),
+    }
+}
+
+/// Bundles a function; nothing if files of packages were not what they have to be.
+fn run_once(
+    request: &Request<'_>,
+    bundle: &Bundle,
+    modules: &Modules<'_>,
+    program: &Program<'_>,
+) -> Result<Option<Bundled>> {
     let scratch = fsio::scratch_dir()?;
     let root = scratch.path().join("p");
     shadow::make(request, &root)?;
-    packages.par_iter().try_for_each(|package| {
-        let wanted = package.tree.iter().filter(|(path, _)| !is_never_read(path.as_str(), bundle));
-        let tree: Tree = wanted.map(|(path, entry)| (path.clone(), entry.clone())).collect();
-        scratch::write_tree(&tree, &root)
-    })?;
+    modules.place(&root)?;
     let below = request.function.path.strip_prefix(request.project_root).unwrap_or(Path::new(""));
     let at = root.join(below);
     let call = Call { request, bundle, at: &at };
@@ -120,8 +135,13 @@ pub(super) fn run(
     let binary = program.place(scratch.path())?;
     let tool =
         Tool::new(binary).args(&flags).arg(format!("--metafile={}", meta.display())).cwd(&at).env_remove("NODE_PATH");
-    tool.run().map_err(|failure| call.failed(failure))?;
+    if let Err(failure) = tool.run() {
+        return if modules.are_whole(&root, &[]) { Err(call.failed(failure)) } else { Ok(None) };
+    }
     let metafile = Metafile::read(&meta)?;
+    if !modules.are_whole(&root, &metafile.of_packages(below)) {
+        return Ok(None);
+    }
     let mut built = Tree::new();
     for entry in walkdir::WalkDir::new(at.join(OUT)).sort_by_file_name() {
         let entry = entry.map_err(|e| Error::failed("Failed to read what esbuild wrote").because(e))?;
@@ -133,12 +153,12 @@ pub(super) fn run(
             .map_err(|problem| Error::failed(format!("esbuild wrote {path:?}, which {problem}")))?;
         built.insert(path, Entry::bytes(fsio::read_bounded(entry.path(), 1 << 30)?, false));
     }
-    Ok(Bundled {
+    Ok(Some(Bundled {
         outside: metafile.outside(),
         inputs: deciding(request, &metafile.inputs(below)),
         sizes: metafile.sizes(below),
         built,
-    })
+    }))
 }
 
 /// Files that decide beside those that were read: others of the same name that would have come first, and what configures
