@@ -2,6 +2,10 @@
 //! exactly the version that it would find there.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "managers/broken.rs"]
+mod broken;
+#[path = "managers/bundle.rs"]
+mod bundle;
 mod common;
 
 use std::path::Path;

@@ -2,11 +2,14 @@
 //! of packages that `allow-scripts` names.
 //!
 //! ```text
-//! package.json ──► project: which lock, which entry   (fresh_lock: npm writes a lock when there is none)
+//! package.json ──► project: which lock, which entry   (fresh_lock: npm writes a lock when there is none; managers: locks of
+//!                  pnpm, Yarn and Bun)
 //!      lock ─────► graph: what the entry needs on Linux, glibc and this processor, without development dependencies
 //!     graph ─────► source: archive, bundle or folder ──► fetch: everything missing, at once   (unlisted: npm fetches it)
 //!     graph ─────► layout: one node_modules ──► packages: their files   (scripts: what those that may run leave of them)
 //! ```
+//!
+//! A bundle takes these packages and the sources, and what it leaves outside stays as it is ([`bundle`]).
 //!
 //! What the lock does not say (where packages come from, who may read them) comes from npm's own configuration. Older
 //! locks do not say that a package is for musl; then its own `package.json` in the archive does, and it is left out.
@@ -14,6 +17,7 @@
 //! A package that finds nothing where the lock has nothing (an optional peer) may find something in a workspace's
 //! flattened layout; all that the lock resolves is resolved to the same.
 
+mod assembly;
 mod bundle;
 mod fetch;
 mod files;
@@ -40,25 +44,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use self::bundle::{Bundled, Program};
+use self::assembly::{Assembly, Bundling, bare, source_map_note, wanted};
 use self::fetch::{Archives, Want};
 use self::files::Files;
-use self::graph::{Graph, Wanted};
+use self::graph::Graph;
 use self::lock::{Entry, Lock};
 use self::managers::{Manager, prove};
 use self::manifest::Manifest;
-use self::packages::Parts;
 use self::platform::Target;
 use self::project::{Decided, Locks};
-use self::scripts::{Outcome, Scripts};
+use self::scripts::UNUSED;
 use self::source::Source;
 use self::tools::Tools;
 use self::unlisted::{Fetched, Npm, Said};
-use super::{Application, ApplicationFilter, Context, Own, Package, Request, Resolution, Resolver};
+use super::{Application, ApplicationFilter, Context, Own, Request, Resolution, Resolver};
 use crate::error::Result;
 use crate::fresh::{self, Inputs};
 use crate::lambda::Family;
-use crate::report::{Task, Unit};
 use crate::store::Digest;
 use crate::tree::Tree;
 
@@ -128,14 +130,6 @@ struct Locked {
     application: Application,
     said: Said,
     bundle: Option<Bundling>,
-}
-
-/// How a function is bundled.
-struct Bundling {
-    /// Names of packages that its sources may import beside those that it needs to run.
-    names: BTreeSet<String>,
-    /// The location of esbuild for this machine, and esbuild's version.
-    program: Option<(String, String)>,
 }
 
 fn prepare(
@@ -301,7 +295,7 @@ impl Locked {
         let (packages, outcome) = match &self.bundle {
             None => assembly.assemble(&graph, false)?,
             Some(bundling) => {
-                let (whole, _) = assembly.assemble(&graph, true)?;
+                let (whole, built_for) = assembly.assemble(&graph, true)?;
                 let made = assembly.bundle(bundling, &whole)?;
                 let outside = bundle::outside(request, &made, &lock, &importer);
                 notes.extend(outside.notes);
@@ -312,10 +306,13 @@ impl Locked {
                 };
                 bundled = assembly.shares(&graph, &made)?;
                 // Another esbuild than the lock's may be replaced unseen.
-                read = bundling.program.is_some().then_some(made.inputs);
+                read = (bundling.program.is_some() && built_for.ran.is_empty()).then_some(made.inputs);
                 built = made.built;
                 let kept = graph::needed(&lock, &importer, self.target, &unfit, &outside.wanted)?;
-                assembly.assemble(&kept, false)?
+                let (packages, mut outcome) = assembly.assemble(&kept, false)?;
+                // Of what has no script, the bundle knows: it has looked at all packages.
+                outcome.notes.retain(|note| !note.starts_with(UNUSED) || built_for.notes.contains(note));
+                (packages, outcome)
             }
         };
         let findings = [said.findings, outcome.findings].concat();
@@ -329,76 +326,6 @@ impl Locked {
             inputs
         });
         Ok(Resolution { application, built, packages, findings, inputs, notes, bundled, resolved_by: by })
-    }
-}
-
-/// What of a lock is looked at.
-fn wanted(bundle: Option<&Bundling>, lock: &Lock, importer: &str) -> Wanted {
-    let more = bundle.map(|bundle| bundle::slots(lock, importer, &bundle.names)).unwrap_or_default();
-    Wanted { more, only: None }
-}
-
-/// A bundle of sources that no `package.json` describes.
-fn bare(request: &Request<'_>, context: &Context<'_>) -> Result<Resolution> {
-    let program = Program::installed(request)?;
-    let settings = request.function.bundle.clone().unwrap_or_default();
-    let made = bundle::run(request, &settings, &[], &program, context.store)?;
-    let notes = source_map_note(request).into_iter().collect();
-    Ok(Resolution { built: made.built, notes, resolved_by: "esbuild".to_owned(), ..Resolution::default() })
-}
-
-/// Node.js reads source maps only when it is told to.
-fn source_map_note(request: &Request<'_>) -> Option<String> {
-    let has_maps = request.function.bundle.as_ref().is_some_and(|bundle| bundle.sourcemap.is_some());
-    let options = request.function.environment.get("NODE_OPTIONS").map(String::as_str).unwrap_or_default();
-    (has_maps && !options.contains("--enable-source-maps")).then(|| {
-        "The bundle has a source map, which Node.js reads when the function's environment has `NODE_OPTIONS=--enable-source-maps`.".to_owned()
-    })
-}
-
-/// From a graph to packages with their files.
-struct Assembly<'a> {
-    lock: &'a Lock,
-    importer: &'a str,
-    sources: &'a BTreeMap<String, Source>,
-    archives: &'a Archives,
-    request: &'a Request<'a>,
-    context: &'a Context<'a>,
-    tools: &'a Tools,
-    target: Target,
-}
-
-impl Assembly<'_> {
-    fn assemble(&self, graph: &Graph, whole: bool) -> Result<(Vec<Package>, Outcome)> {
-        let layout = layout::lay_out(graph, self.importer)?;
-        let Self { lock, sources, archives, request, context, tools, target, .. } = *self;
-        let parts = Parts { lock, graph, layout: &layout, sources, archives, request, whole };
-        let scripts = Scripts { lock, graph, layout: &layout, sources, request, context, tools, target };
-        parts.assemble(&scripts)
-    }
-
-    fn bundle(&self, bundling: &Bundling, packages: &[Package]) -> Result<Bundled> {
-        let settings = self.request.function.bundle.clone().unwrap_or_default();
-        let archive = bundling.program.as_ref().and_then(|(location, _)| digest_of(self.sources.get(location)?));
-        let program = match archive {
-            Some(digest) => Program::Member(&self.archives.get(digest)?.archive),
-            None => Program::installed(self.request)?,
-        };
-        let label = format!("Bundling {}", self.request.function.name);
-        let _task = Task::begin(self.context.reporter, label, None, Unit::Items);
-        bundle::run(self.request, &settings, packages, &program, self.context.store)
-    }
-
-    /// Packages in a bundle with their bytes there.
-    fn shares(&self, graph: &Graph, made: &Bundled) -> Result<Vec<(String, String, u64)>> {
-        let layout = layout::lay_out(graph, self.importer)?;
-        let mut out: BTreeMap<(String, String), u64> = BTreeMap::new();
-        for (path, bytes) in &made.sizes {
-            let Some(location) = layout.get(path) else { continue };
-            let version = self.lock.get(location).and_then(|entry| entry.version.clone()).unwrap_or_default();
-            *out.entry((self.lock.name(location), version)).or_default() += bytes;
-        }
-        Ok(out.into_iter().map(|((name, version), bytes)| (name, version, bytes)).collect())
     }
 }
 
