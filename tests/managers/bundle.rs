@@ -79,7 +79,6 @@ fn a_workspace_of_typescript_becomes_one_file_and_what_stays_outside() {
     std::fs::create_dir_all(there.join("packages/api/node_modules/nanoid")).unwrap();
     std::fs::write(there.join("packages/api/node_modules/nanoid/index.js"), "exports.nanoid = () => 'installed';")
         .unwrap();
-    std::fs::remove_dir_all(there.join("target")).unwrap();
     let run = common::Run::of(project.command(&["build", "--arch", arch]).current_dir(&there), &there);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let bytes = |root: &Path| std::fs::read(root.join("target/lambda-pack/api.zip")).unwrap();
@@ -113,13 +112,14 @@ fn a_bundle_is_made_anew_when_something_that_it_is_made_of_changes() {
     // Files of packages that were unpacked and that somebody has changed.
     let store = project.path("../store");
     let with_store = |project: &Project| {
+        std::fs::remove_dir_all(project.path("target")).unwrap();
         let run = common::Run::of(project.command(&["build"]).env("LAMBDA_PACK_CACHE_DIR", &store), &project.path(""));
         assert_eq!(run.code, 0, "{}", run.stderr);
-        std::fs::read(project.out("api.zip")).unwrap()
+        std::fs::read_to_string(project.unpack("api.zip").path("src/index.js")).unwrap()
     };
     let right = with_store(&project);
     let spoilt = walkdir::WalkDir::new(store.join("trees-v1")).into_iter().map(Result::unwrap);
-    let spoilt = spoilt.filter(|entry| entry.path().ends_with("node_modules/ms/index.js")).next().unwrap();
+    let spoilt = { spoilt }.find(|entry| entry.path().ends_with("node_modules/ms/index.js")).unwrap();
     std::fs::write(spoilt.path(), "module.exports = () => 'spoilt';").unwrap();
     project.write("common/common.ts", "export const common = (): string => 'two'; // again\n");
     assert!(with_store(&project) == right);
@@ -137,7 +137,14 @@ fn what_cannot_be_bundled_is_said_with_the_next_step() {
         assert_eq!(run.code, code, "{}", run.stderr);
         assert!(run.stderr.contains(why) && run.stderr.contains(hint), "{}", run.stderr);
     };
-    fails("bundle = true", 1, "No loader is configured for \".node\"", "`external`");
+    project
+        .write("packages/api/src/own.node", "")
+        .write("packages/api/src/native.ts", "import './own.node';\nexport const handler = 1;\n");
+    fails("bundle = true\nhandler = 'src/native.handler'", 1, "No loader is configured for \".node\"", "`external`");
+    project
+        .write("lambda-pack.toml", "[functions.api]\npath = 'packages/api'\nruntime = 'nodejs22.x'\nbundle = true\n");
+    let said = project.done(&["build"]).stdout;
+    assert!(said.contains("The bundle has `sharp`, whose machine code stays behind: name it in `external`"), "{said}");
     fails("bundle = { minfy = true }", 2, "unknown key `minfy`", "`minify`");
     fails("bundle = { entry = 'src/gone.ts' }\nhandler = 'src/gone.handler'", 1, "src/gone.ts", "Could not resolve");
     fails("handler = 'src/gone.handler'\nbundle = true", 2, "of which there is no source", "`entry`");

@@ -82,6 +82,37 @@ impl Assembly<'_> {
         bundle::run(self.request, &settings, packages, &program, self.context.store)
     }
 
+    /// What is said of packages in a bundle whose machine code is not there: it is loaded by a path that only their own
+    /// folder has.
+    pub(super) fn left_natives(
+        &self,
+        graph: &Graph,
+        made: &Bundled,
+        whole: &[Package],
+        kept: &[Package],
+    ) -> Result<Option<String>> {
+        let is_native = |package: &&Package| package.tree.iter().any(|(path, _)| path.as_str().ends_with(".node"));
+        let kept: BTreeSet<String> = kept.iter().map(Package::label).collect();
+        let natives: BTreeSet<String> =
+            whole.iter().filter(is_native).map(Package::label).filter(|label| !kept.contains(label)).collect();
+        let layout = layout::lay_out(graph, self.importer)?;
+        let label = |location: &String| self.lock.label(location);
+        let has_native = |location: &String| {
+            let needs = graph.needs.get(location).into_iter().flat_map(|needs| needs.values());
+            std::iter::once(location).chain(needs).any(|location| natives.contains(&label(location)))
+        };
+        let bundled: BTreeSet<&String> = made.sizes.keys().filter_map(|path| layout.get(path)).collect();
+        let names: Vec<String> = bundled
+            .into_iter()
+            .filter(|location| has_native(location))
+            .map(|at| format!("`{}`", self.lock.name(at)))
+            .collect();
+        let names = names.join(", ");
+        Ok((!names.is_empty()).then(|| {
+            format!("The bundle has {names}, whose machine code stays behind: name it in `external` of the function's `bundle`.")
+        }))
+    }
+
     /// Packages in a bundle with their bytes there.
     pub(super) fn shares(&self, graph: &Graph, made: &Bundled) -> Result<Vec<(String, String, u64)>> {
         let layout = layout::lay_out(graph, self.importer)?;

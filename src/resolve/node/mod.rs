@@ -305,11 +305,12 @@ impl Locked {
                     None => format!("{by} (esbuild)"),
                 };
                 bundled = assembly.shares(&graph, &made)?;
+                let kept = graph::needed(&lock, &importer, self.target, &unfit, &outside.wanted)?;
+                let (packages, mut outcome) = assembly.assemble(&kept, false)?;
+                notes.extend(assembly.left_natives(&graph, &made, &whole, &packages)?);
                 // Another esbuild than the lock's may be replaced unseen.
                 read = (bundling.program.is_some() && built_for.ran.is_empty()).then_some(made.inputs);
                 built = made.built;
-                let kept = graph::needed(&lock, &importer, self.target, &unfit, &outside.wanted)?;
-                let (packages, mut outcome) = assembly.assemble(&kept, false)?;
                 // Of what has no script, the bundle knows: it has looked at all packages.
                 outcome.notes.retain(|note| !note.starts_with(UNUSED) || built_for.notes.contains(note));
                 (packages, outcome)

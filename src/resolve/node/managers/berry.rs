@@ -33,7 +33,7 @@ pub(super) fn read(text: String, path: &Path, folder: &Path) -> Result<Lock> {
             return Err(Error::config(format!(
                 "the project {what}: its packages would be loaded through `.pnp.cjs`, and Lambda looks for `node_modules`"
             ))
-            .at(&folder.join(".yarnrc.yml"), None)
+            .at(folder.join(".yarnrc.yml"), None)
             .hint("set `nodeLinker: node-modules` in `.yarnrc.yml` and run `yarn install`; the lock stays as it is"));
         }
     }
@@ -307,8 +307,8 @@ mod tests {
 
     fn lock(text: &str, manifest: &str) -> Result<Lock> {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("package.json"), manifest).unwrap();
-        std::fs::write(dir.path().join(".yarnrc.yml"), "nodeLinker: node-modules\n").unwrap();
+        crate::fsio::write_atomic(&dir.path().join("package.json"), manifest.as_bytes()).unwrap();
+        crate::fsio::write_atomic(&dir.path().join(".yarnrc.yml"), b"nodeLinker: node-modules\n").unwrap();
         read(text.to_owned(), &dir.path().join("yarn.lock"), dir.path())
     }
 

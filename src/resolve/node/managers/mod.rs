@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn the_package_manager_of_the_manifest_decides() {
         let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let write = |name: &str, text: &str| fsio::write_atomic(&dir.path().join(name), text.as_bytes()).unwrap();
         assert!(choose(dir.path()).is_none());
         write("yarn.lock", "");
         write("pnpm-lock.yaml", "");

@@ -39,6 +39,9 @@ impl Proven {
     }
 }
 
+/// A digest, and whether the lock proves it.
+type One = (Digest, bool);
+
 /// Finds the digests of packages in a lock of Yarn 2 or newer; nothing for those of others.
 pub(in crate::resolve::node) fn prove(lock: &Lock, locations: &[&str], context: &Context<'_>) -> Result<Proven> {
     if lock.manager != Manager::Berry {
@@ -46,7 +49,7 @@ pub(in crate::resolve::node) fn prove(lock: &Lock, locations: &[&str], context: 
     }
     let zips = Zips::of(lock);
     let config = Config::read(&lock.folder, &Environment::of_process())?.with(&lock.settings);
-    let found: Vec<(&str, Result<Option<(Digest, bool)>>)> = locations
+    let found: Vec<(&str, Result<Option<One>>)> = locations
         .par_iter()
         .filter_map(|location| Some((*location, lock.get(location)?)))
         .map(|(location, entry)| (location, one(lock, location, entry, &zips, &config, context)))
@@ -68,7 +71,7 @@ fn one(
     zips: &Zips,
     config: &Config,
     context: &Context<'_>,
-) -> Result<Option<(Digest, bool)>> {
+) -> Result<Option<One>> {
     let (name, label) = (lock.name(location), lock.label(location));
     // `10c0/…`: in front is how Yarn has made the zip.
     let checksum = entry.checksum.as_deref().and_then(|text| Digest::from_hex("sha512", text.rsplit('/').next()?));

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn registries_and_credentials_of_all_managers_are_read() {
         let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let write = |name: &str, text: &str| fsio::write_atomic(&dir.path().join(name), text.as_bytes()).unwrap();
         write(
             ".yarnrc",
             "# x\nregistry \"https://r.test/npm/\"\n\"@s:registry\" \"https://s.test\"\nlastUpdateCheck 1\n",

@@ -129,7 +129,7 @@ impl Work<'_> {
         if self.nodes.has(&at) {
             return;
         }
-        let name = own_name(locked, key);
+        let name = own_name(key);
         let needs = Needs { required: locked.required.clone(), optional: locked.optional.clone(), ..Needs::default() };
         let links = self.links("", &name, &needs);
         let mut entry = Entry { version: locked.values.get("version").cloned(), needs, ..Entry::default() };
@@ -169,16 +169,16 @@ fn place(entry: &mut Entry, resolved: &str) {
 }
 
 /// The name that a package has in its registry: `npm:` gives it another one for whoever asks.
-fn own_name(_locked: &Locked, key: &str) -> String {
+fn own_name(key: &str) -> String {
     let (name, range) = split_name(key).unwrap_or((key, ""));
     let aliased = range.strip_prefix("npm:").map(|spec| split_name(spec).map_or(spec, |(name, _)| name));
     aliased.unwrap_or(name).to_owned()
 }
 
 fn location(locked: &Locked, key: &str) -> String {
-    let name = own_name(locked, key);
+    let name = own_name(key);
     let version = locked.values.get("version").map_or("", String::as_str);
-    let resolved = locked.values.get("resolved").map(|_| "").unwrap_or(key);
+    let resolved = locked.values.get("resolved").map_or(key, |_| "");
     slot(&format!("{name}@{version}{resolved}"), &name)
 }
 
@@ -224,7 +224,10 @@ fn parse(text: &str, path: &Path) -> Result<Text> {
 
 /// A name and a value, both perhaps in quotes.
 fn words(line: &str) -> Option<(String, String)> {
-    let end = if line.starts_with('"') { line[1..].find('"')? + 2 } else { line.find(' ')? };
+    let end = match line.strip_prefix('"') {
+        Some(quoted) => quoted.find('"')? + 2,
+        None => line.find(' ')?,
+    };
     let value = line[end..].trim();
     (!value.is_empty()).then(|| (unquote(&line[..end]), unquote(value)))
 }
@@ -247,7 +250,7 @@ mod tests {
 
     fn lock(text: &str, manifest: &str) -> Result<Lock> {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("package.json"), manifest).unwrap();
+        crate::fsio::write_atomic(&dir.path().join("package.json"), manifest.as_bytes()).unwrap();
         read(text, &dir.path().join("yarn.lock"), dir.path())
     }
 
