@@ -10,14 +10,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::graph::Graph;
-use super::layout::{Layout, find};
+use super::layout::{self, Layout, find};
 use super::lock::{child, parent};
+use crate::error::Result;
 
 /// Names that users have to bring, by location.
 pub(super) type Peers = BTreeMap<String, BTreeSet<String>>;
 
 /// Lays out what `importer` needs.
-pub(super) fn hoist(graph: &Graph, peers: &Peers, importer: &str) -> Layout {
+///
+/// # Errors
+/// When versions that need each other in a circle hide each other at every place: then there is no end of copies.
+pub(super) fn hoist(graph: &Graph, peers: &Peers, importer: &str) -> Result<Layout> {
     let mut work = Work { graph, peers, placed: Layout::new(), queue: VecDeque::new(), uses: BTreeMap::new() };
     for (name, target) in graph.needs.get(importer).into_iter().flatten() {
         work.put(child("", name), target);
@@ -31,8 +35,16 @@ pub(super) fn hoist(graph: &Graph, peers: &Peers, importer: &str) -> Layout {
     }
     while let Some((path, location)) = work.queue.pop_front() {
         work.place_needs(&path, &location);
+        if work.placed.len() > most(graph) {
+            return Err(layout::endless(&location));
+        }
     }
-    work.placed
+    Ok(work.placed)
+}
+
+/// More copies than this come of circles alone.
+pub(super) fn most(graph: &Graph) -> usize {
+    200 + 20 * graph.needs.len()
 }
 
 struct Work<'g> {
@@ -148,6 +160,7 @@ fn folder_of(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// A graph of `from: name=target name=target` lines; a name with `!` is a peer.
     fn laid_out(lines: &[&str]) -> Vec<String> {
@@ -164,7 +177,7 @@ mod tests {
                 entry.insert(name.trim_end_matches('!').to_owned(), target.to_owned());
             }
         }
-        let layout = hoist(&graph, &peers, "");
+        let layout = hoist(&graph, &peers, "").unwrap();
         layout.iter().map(|(path, at)| format!("{} {at}", path.replace("node_modules/", "/"))).collect()
     }
 
@@ -195,5 +208,34 @@ mod tests {
     fn circles_end() {
         let shown = laid_out(&[".: a=a2 b=b1", "b1: a=a1", "a1: b=b2", "b2: a=a1", "a2: b=b1"]);
         assert_eq!(shown, ["/a a2", "/b b1", "/b//a a1", "/b//b b2"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Packages `x@1`, `x@2`, … need each other at random, some as peers: each finds what it needs.
+        #[test]
+        fn everybody_finds_what_is_meant(edges in proptest::collection::vec((0..8_usize, 0..8_usize, any::<bool>()), 0..24)) {
+            let location = |n: usize| if n == 0 { String::new() } else { format!("{}/node_modules/p{}", n, n % 4) };
+            let mut graph = Graph { peers: Some(Peers::new()), ..Graph::default() };
+            for n in 0..8 {
+                graph.needs.insert(location(n), BTreeMap::new());
+            }
+            for (from, to, is_peer) in edges.into_iter().filter(|(_, to, _)| *to != 0) {
+                let name = format!("p{}", to % 4);
+                if is_peer && from != 0 {
+                    graph.peers.get_or_insert_default().entry(location(from)).or_default().insert(name.clone());
+                }
+                graph.needs.get_mut(&location(from)).unwrap().insert(name, location(to));
+            }
+            // Versions that want each other in a circle, each below the other, have no end; that is told.
+            let Ok(layout) = super::super::layout::lay_out(&graph, "") else { return Ok(()) };
+            for (path, at) in layout.iter().map(|(p, l)| (p.as_str(), l.as_str())).chain([("", "")]) {
+                for (name, target) in &graph.needs[at] {
+                    let found = find(&layout, path, name).map(|found| layout[found].as_str());
+                    prop_assert_eq!(found, Some(target.as_str()), "{} from {}", name, path);
+                }
+            }
+        }
     }
 }

@@ -24,12 +24,12 @@ pub(super) type Layout = BTreeMap<String, String>;
 /// Lays out what `importer` needs.
 pub(super) fn lay_out(graph: &Graph, importer: &str) -> Result<Layout> {
     if let Some(peers) = &graph.peers {
-        let placed = hoist::hoist(graph, peers, importer);
-        let mut work = Work { children: Children::new(), placed };
+        let placed = hoist::hoist(graph, peers, importer)?;
+        let mut work = Work { children: Children::new(), placed, most: hoist::most(graph) };
         while work.mend(graph, importer)? {}
         return Ok(work.placed);
     }
-    let mut work = Work { children: children(graph), placed: Layout::new() };
+    let mut work = Work { children: children(graph), placed: Layout::new(), most: MAX_PLACED };
     let mut folder = Some(importer);
     while let Some(at) = folder {
         for (name, _, target) in work.children_of(at) {
@@ -60,6 +60,8 @@ fn children(graph: &Graph) -> Children {
 struct Work {
     children: Children,
     placed: Layout,
+    /// More copies than this are not laid out.
+    most: usize,
 }
 
 impl Work {
@@ -70,11 +72,8 @@ impl Work {
     /// Puts a package, and what the lock nests in it, at a path. Links in it are left to [`Work::mend`]: they may lead
     /// around in circles.
     fn place(&mut self, path: String, target: &str) -> Result<()> {
-        if self.placed.len() >= MAX_PLACED || path.len() > MAX_PATH {
-            return Err(Error::failed(format!(
-                "the packages of the function cannot be laid out below one folder: `{target}` would be needed at ever deeper places"
-            ))
-            .hint("let the packages of the workspace agree on versions, so that npm can hoist them"));
+        if self.placed.len() >= self.most || path.len() > MAX_PATH {
+            return Err(endless(target));
         }
         self.placed.insert(path.clone(), target.to_owned());
         for (name, nested, nested_target) in self.children_of(target) {
@@ -101,6 +100,14 @@ impl Work {
         }
         Ok(changed)
     }
+}
+
+/// Copies that need copies without end.
+pub(super) fn endless(target: &str) -> Error {
+    Error::failed(format!(
+        "the packages of the function cannot be laid out below one folder: `{target}` would be needed at ever deeper places"
+    ))
+    .hint("let the packages of the workspace agree on versions, so that one of each name is enough")
 }
 
 /// The path of what `name` means to the package at `path`.
