@@ -161,8 +161,10 @@ fn check_node(tree: &Tree, handler: &str) -> Vec<Finding> {
                 "Runtime.ImportModuleError: Error: Cannot find module '{module}' (looked for {})",
                 quoted(&candidates[1..4])
             ),
-            nearest_hint(tree, &candidates[1], "js", |file| {
-                format!("{}.{export}", file.rsplit_once('.').map_or(file, |(stem, _)| stem))
+            typescript_hint(tree, &module).unwrap_or_else(|| {
+                nearest_hint(tree, &candidates[1], "js", |file| {
+                    format!("{}.{export}", file.rsplit_once('.').map_or(file, |(stem, _)| stem))
+                })
             }),
         )];
     };
@@ -185,6 +187,17 @@ fn check_node(tree: &Tree, handler: &str) -> Vec<Finding> {
         })
         .into_iter()
         .collect()
+}
+
+/// What to do about a handler that is there as TypeScript.
+fn typescript_hint(tree: &Tree, module: &str) -> Option<String> {
+    let source = ["ts", "mts", "cts", "tsx"]
+        .map(|extension| format!("{module}.{extension}"))
+        .into_iter()
+        .find(|path| tree.contains(path))?;
+    Some(format!(
+        "`{source}` is TypeScript, which Lambda does not run: set `bundle = true` for the function, which has the project's own esbuild compile it, or build it first"
+    ))
 }
 
 /// The Ruby runtime: `require` of everything before the first dot.

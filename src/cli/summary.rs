@@ -270,7 +270,8 @@ fn all_packages(out: &mut String, function: &PlannedFunction) {
     .unwrap_or_default();
     let width = function.packages.iter().map(|p| p.label().chars().count()).max().unwrap_or(0);
     for package in &function.packages {
-        let place = package.layer.as_deref().map(|layer| format!("  in {layer}")).unwrap_or_default();
+        let bundled = if package.is_bundled { "  in the bundle" } else { "" };
+        let place = package.layer.as_deref().map_or_else(|| bundled.to_owned(), |layer| format!("  in {layer}"));
         let _ = writeln!(out, "    {:width$}  {:>9}{place}", package.label(), bytes(package.bytes));
     }
 }

@@ -202,7 +202,7 @@ pub(super) fn would_save(plan: &Plan) -> Option<String> {
         let Some(scope) = lambda::find(&function.spec.runtime).and_then(|runtime| shape::scope(runtime.family)) else {
             continue;
         };
-        for package in function.packages.iter().filter(|package| !package.is_native) {
+        for package in function.packages.iter().filter(|package| !package.is_native && !package.is_bundled) {
             *copies.entry((scope, &package.name, &package.version, package.bytes)).or_default() += 1;
         }
     }

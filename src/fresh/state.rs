@@ -86,6 +86,9 @@ pub struct KeptPackage {
     /// Whether it was brought along from a system.
     #[serde(default)]
     pub is_native: bool,
+    /// Whether it is part of what a bundler has made.
+    #[serde(default)]
+    pub is_bundled: bool,
 }
 
 /// A layer whose zip may still stand.

@@ -184,7 +184,11 @@ pub(super) fn find_handler(spec: &FunctionSpec, runtime: &Runtime) -> Result<Str
     if runtime.family == Family::Provided {
         return Ok("bootstrap".to_owned());
     }
-    project::find_handler(runtime.family, &spec.path).map_err(|missing| {
+    let found = match &spec.bundle {
+        Some(bundle) => project::bundle_handler(&spec.path, bundle),
+        None => project::find_handler(runtime.family, &spec.path),
+    };
+    found.map_err(|missing| {
         let name_it = "name it with `handler = \"…\"` in lambda-pack.toml, or with `--handler`";
         let hint = missing.hint.map_or_else(|| name_it.to_owned(), |first| format!("{first}; or {name_it}"));
         Finding::new(

@@ -226,7 +226,11 @@ fn packages(packages: &[PlannedPackage], place: &str) -> Vec<ManifestPackage> {
             name: p.name.clone(),
             version: p.version.clone(),
             bytes: p.bytes,
-            from: p.is_native.then_some("system"),
+            from: match (p.is_native, p.is_bundled) {
+                (true, _) => Some("system"),
+                (_, true) => Some("bundle"),
+                _ => None,
+            },
             place: p.layer.clone().unwrap_or_else(|| place.to_owned()),
         })
         .collect();

@@ -65,6 +65,8 @@ impl OwnFiles {
     pub(super) fn agree(&self, walked: &Tree, application: &Application) -> bool {
         let is_left_out = |path: &ArchivePath| match application {
             Application::Folder { filter: Some(filter), .. } => filter(path.as_str()).is_some(),
+            // What is built of them is packed instead.
+            Application::Nothing => true,
             _ => false,
         };
         walked.iter().all(|(path, _)| self.paths.contains(path))

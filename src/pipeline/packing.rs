@@ -326,8 +326,8 @@ struct Left {
 }
 
 fn kept_package(package: &super::PlannedPackage) -> KeptPackage {
-    let super::PlannedPackage { name, version, bytes, layer, is_native } = package.clone();
-    KeptPackage { name, version, bytes, layer, is_native }
+    let super::PlannedPackage { name, version, bytes, layer, is_native, is_bundled } = package.clone();
+    KeptPackage { name, version, bytes, layer, is_native, is_bundled }
 }
 
 /// What the next build may know of a layer, its zip apart.

@@ -236,7 +236,10 @@ fn finish(
     });
     PlannedFunction {
         spec: spec.clone(),
-        packages: packages.chain(PlannedPackage::all_native(&parts.native.packages)).collect(),
+        packages: packages
+            .chain(PlannedPackage::all_bundled(&parts.resolution.bundled))
+            .chain(PlannedPackage::all_native(&parts.native.packages))
+            .collect(),
         layers: attached.iter().map(|layer| layer.name.clone()).collect(),
         layers_bytes: mount.bytes,
         tree,

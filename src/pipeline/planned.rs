@@ -107,12 +107,25 @@ pub struct PlannedPackage {
     pub layer: Option<String>,
     /// Whether it is a file that was brought along from a system; its name is that of a library or a program then.
     pub is_native: bool,
+    /// Whether it is part of what a bundler has made; its bytes are those in there.
+    pub is_bundled: bool,
 }
 
 impl PlannedPackage {
     pub(super) fn of(package: &Package) -> Self {
         let (name, version) = (package.name.clone(), package.version.clone());
-        Self { name, version, bytes: package.tree.bytes(), layer: None, is_native: false }
+        Self { name, version, bytes: package.tree.bytes(), layer: None, is_native: false, is_bundled: false }
+    }
+
+    pub(super) fn all_bundled(packages: &[(String, String, u64)]) -> impl Iterator<Item = Self> {
+        packages.iter().map(|(name, version, bytes)| Self {
+            name: name.clone(),
+            version: version.clone(),
+            bytes: *bytes,
+            layer: None,
+            is_native: false,
+            is_bundled: true,
+        })
     }
 
     pub(super) fn all(packages: &[Package]) -> Vec<Self> {
@@ -130,8 +143,8 @@ impl PlannedPackage {
     }
 
     pub(super) fn of_kept(kept: &KeptPackage) -> Self {
-        let KeptPackage { name, version, bytes, layer, is_native } = kept.clone();
-        Self { name, version, bytes, layer, is_native }
+        let KeptPackage { name, version, bytes, layer, is_native, is_bundled } = kept.clone();
+        Self { name, version, bytes, layer, is_native, is_bundled }
     }
 }
 

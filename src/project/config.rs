@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::AwsSdk;
 use super::builds::{self, BuildChoice, GoChoice};
+use super::bundle::{self, Bundle};
 use super::layers::{self, WrittenLayer};
 use super::native::{self, NativeChoice};
 use super::reader::{Document, Item, Located, Section, suggest};
@@ -34,6 +35,7 @@ const SETTINGS: &[&str] = &[
     "slim",
     "aws-sdk",
     "go",
+    "bundle",
 ];
 /// Keys of a function alone.
 const OF_FUNCTIONS: &[&str] = &["path", "bin", "native", "resolver", "build", "output"];
@@ -94,6 +96,10 @@ pub(crate) struct Settings {
     pub(crate) build: BuildChoice,
     pub(crate) go: Option<GoChoice>,
     pub(crate) aws_sdk: Option<Located<AwsSdk>>,
+    /// How esbuild bundles it; nothing within for what is not to be bundled.
+    pub(crate) bundle: Option<Located<Option<Bundle>>>,
+    /// The same of the defaults: it holds for functions of Node.js.
+    pub(crate) default_bundle: Option<Bundle>,
     /// What the defaults say of that: it holds for the functions whose runtimes have one.
     pub(crate) default_aws_sdk: Option<AwsSdk>,
 }
@@ -123,6 +129,11 @@ impl Settings {
             go: self.go.or_else(|| defaults.go.clone()),
             default_aws_sdk: defaults.aws_sdk.as_ref().map(|sdk| sdk.value).or(defaults.default_aws_sdk),
             aws_sdk: self.aws_sdk,
+            default_bundle: match &defaults.bundle {
+                Some(bundle) => bundle.value.clone(),
+                None => defaults.default_bundle.clone(),
+            },
+            bundle: self.bundle,
         }
     }
 }
@@ -315,6 +326,7 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         build: builds::build(section)?,
         go: builds::go(section)?,
         aws_sdk: section.text("aws-sdk")?.map(aws_sdk).transpose()?,
+        bundle: bundle::bundle(section)?.map(|value| Located { value, at: key_of(section, "bundle").at }),
         ..Settings::default()
     };
     let home = section.text("path")?.map(|path| fsio::normalize(scope.base, Path::new(&path.value)));
@@ -462,8 +474,8 @@ mod tests {
         #[test]
         fn any_config_is_read_or_refused_with_its_line(lines in proptest::collection::vec(
             prop_oneof![
-                "\\[(defaults|functions\\.[a-c]|functions|checks|layers|layers\\.x|functions\\.a\\.native)\\]",
-                "(path|runtime|resolver|build|output|go|architecture|package|layers|include|exclude|environment|extras|groups|bin|slim|secret-file|native|libraries|collect) = \
+                "\\[(defaults|functions\\.[a-c]|functions|checks|layers|layers\\.x|functions\\.a\\.native|defaults\\.bundle)\\]",
+                "(path|runtime|resolver|build|output|go|architecture|package|layers|include|exclude|environment|extras|groups|bin|slim|secret-file|native|libraries|collect|bundle|minify) = \
                  ('(a|\\.\\./b|zip|image|arm64|error)'|1|\\['x', \\{ from = 'y' \\}\\]|\\{ A = 'b' \\}|true)",
             ],
             0..8,

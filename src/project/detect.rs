@@ -120,7 +120,7 @@ pub(crate) fn is_function(dir: &Path) -> bool {
     evidence(dir).is_ok_and(|evidence| !evidence.is_empty())
 }
 
-/// The folder of npm's or uv's workspace that a folder is a member of, where its lock file is, or of a build of Maven or
+/// The folder of npm's, pnpm's or uv's workspace that a folder is a member of, where its lock file is, or of a build of Maven or
 /// Gradle; else the folder itself.
 pub(crate) fn workspace_root(dir: &Path) -> PathBuf {
     let of_java = jvm::project::workspace(dir);
@@ -133,6 +133,13 @@ pub(crate) fn workspace_root(dir: &Path) -> PathBuf {
 
 /// The patterns of a workspace's members, if a folder is the root of one.
 fn members(dir: &Path) -> Option<Vec<String>> {
+    let pnpm = dir.join("pnpm-workspace.yaml");
+    if pnpm.is_file()
+        && let Ok(document) = crate::template::yaml::Document::read(&pnpm)
+        && let Some(packages) = document.root.get("packages").and_then(|node| node.items())
+    {
+        return Some(packages.iter().filter_map(|node| node.text().map(str::to_owned)).collect());
+    }
     let texts = |values: &serde_json::Value| -> Option<Vec<String>> {
         Some(values.as_array()?.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
     };

@@ -172,6 +172,15 @@ impl<'a> Loader<'a> {
             }
             None => settings.default_aws_sdk.unwrap_or_default(),
         };
+        let bundle = match settings.bundle {
+            Some(written) if written.value.is_some() && !is_node(&runtime) => {
+                let error =
+                    written.error(format!("`bundle` is for functions of Node.js, and this one runs on {runtime}"));
+                return Err(error.hint("leave it out; in `[defaults]` it holds for functions of Node.js only"));
+            }
+            Some(written) => written.value,
+            None => settings.default_bundle.filter(|_| is_node(&runtime)),
+        };
         let written_handler = self.selection.handler.clone().or(settings.handler);
         Ok(FunctionSpec {
             // Whatever starts, it is the file of this name.
@@ -189,6 +198,7 @@ impl<'a> Loader<'a> {
             native: settings.native,
             build: BuildChoice { go_main, go: settings.go.unwrap_or_default(), ..settings.build },
             aws_sdk,
+            bundle,
             defined_at: (!detected).then_some(name.at),
             cargo,
             ..FunctionSpec::new(name.value, path.value, runtime)
@@ -232,6 +242,10 @@ fn go_main(
         Build::Go(main) => Ok(Some(main.clone())),
         _ => go::choose(folder, name, settings),
     }
+}
+
+fn is_node(runtime: &str) -> bool {
+    lambda::find(runtime).is_some_and(|runtime| matches!(runtime.family, lambda::Family::Node { .. }))
 }
 
 /// Refuses to leave to a runtime what it does not have.

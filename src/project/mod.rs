@@ -6,6 +6,7 @@
 //! nothing of what is packed is read here.
 
 mod builds;
+mod bundle;
 mod cargo;
 mod config;
 mod detect;
@@ -27,8 +28,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use builds::{BuildChoice, GoChoice, MakeTarget};
+pub use bundle::Bundle;
 pub use go::GoMain;
-pub use handler::{MissingHandler, find_handler};
+pub use handler::{MissingHandler, bundle_handler, find_handler};
 pub use init::init_config;
 pub use native::NativeChoice;
 pub use spec::{AwsSdk, CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};

@@ -254,6 +254,11 @@ impl<'a> Section<'a> {
         self.field(key).is_some_and(|field| matches!(field.node.value, Value::Flag(_)))
     }
 
+    /// Whether a table is under `key`.
+    pub(crate) fn is_table(&self, key: &str) -> bool {
+        self.field(key).is_some_and(|field| matches!(field.node.value, Value::Table(_)))
+    }
+
     /// The table under `key`.
     pub(crate) fn section(&self, key: &str) -> Result<Option<Section<'a>>> {
         let Some(field) = self.field(key) else { return Ok(None) };

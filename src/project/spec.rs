@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::samconfig::SamConfig;
-use super::{BuildChoice, NativeChoice};
+use super::{BuildChoice, Bundle, NativeChoice};
 use crate::error::Position;
 use crate::finding::{Finding, Overrides};
 use crate::lambda::Architecture;
@@ -148,6 +148,8 @@ pub struct FunctionSpec {
     pub ready: Option<PathBuf>,
     /// The folder is packed as it is: nothing is resolved or built.
     pub is_built: bool,
+    /// How esbuild bundles it, if it is to.
+    pub bundle: Option<Bundle>,
     /// What it brings along from a system.
     pub native: NativeChoice,
     /// How it is built.
@@ -192,6 +194,7 @@ impl FunctionSpec {
             ready: None,
             is_built: false,
             aws_sdk: AwsSdk::default(),
+            bundle: None,
             native: NativeChoice::default(),
             build: BuildChoice::default(),
             defined_at: None,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::MakeTarget;
 use super::builds::BuildChoice;
+use super::bundle::{self, Bundle};
 use super::config::{Settings, Written};
 use super::functions::Loader;
 use super::layers::WrittenLayer;
@@ -197,7 +198,10 @@ fn of_function(
     });
     let words: Vec<Located<String>> = words.collect();
     let is_file = path.is_file();
+    let bundle = (method == Some("esbuild")).then(|| of_esbuild(function)).transpose();
+    let bundle = bundle.map_err(|what| error(format!("function `{id}`: {what}")))?;
     let settings = Settings {
+        bundle: bundle.map(|bundle| Located { value: Some(bundle), at: at.clone() }),
         runtime: Some(runtime.clone()),
         handler: function.handler.clone(),
         architecture,
@@ -243,10 +247,31 @@ fn is_runtime(method: &str) -> bool {
     ["python", "nodejs", "java", "ruby", "dotnet"].iter().any(|language| method.starts_with(language))
 }
 
+/// SAM's `BuildProperties`, with what SAM takes when they do not say it.
+fn of_esbuild(function: &template::Function) -> Result<Bundle, String> {
+    let mut bundle = Bundle::default();
+    let is_said = |name: &str| function.build.properties.iter().any(|(property, _)| property == name);
+    let defaults = [("Minify", "true"), ("Target", "es2020"), ("Format", "cjs")];
+    for (property, value) in defaults.into_iter().filter(|(property, _)| !is_said(property)) {
+        bundle.add(&bundle::option_of(property), &[value.to_owned()]);
+    }
+    for (property, words) in &function.build.properties {
+        if !bundle.add(&bundle::option_of(property), words) && property != "UseNpmCi" {
+            return Err(format!("the build property `{property}` of esbuild is not known"));
+        }
+    }
+    // A function that is told to read source maps gets them.
+    let options = function.environment.get("NODE_OPTIONS").map(String::as_str).unwrap_or_default();
+    if options.contains("--enable-source-maps") && !is_said("Sourcemap") {
+        bundle.sourcemap = Some("linked".to_owned());
+    }
+    Ok(bundle)
+}
+
 /// Refuses what has to be built in a way that this version does not know.
 fn check_method(id: &str, method: Option<&str>) -> Result<()> {
     match method {
-        Some("rust-cargolambda" | "makefile" | "go1.x") | None => Ok(()),
+        Some("rust-cargolambda" | "makefile" | "go1.x" | "esbuild") | None => Ok(()),
         Some(method) if is_runtime(method) => Ok(()),
         Some(method) => Err(Error::config(format!("`BuildMethod: {method}` of function `{id}` is not built by this version"))
             .hint("build it with its own tool, and point the template at the folder, zip or jar that comes out, with `Metadata: {SkipBuild: true}`")),

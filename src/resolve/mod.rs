@@ -143,6 +143,8 @@ pub struct Resolution {
     /// All that the answer depends on beside the function's folder and settings; nothing when that cannot be said, as of
     /// what a build reads.
     pub inputs: Option<Inputs>,
+    /// Packages that are part of what was built, with their bytes in it: name, version, bytes.
+    pub bundled: Vec<(String, String, u64)>,
     /// The tool and the file that decided, for the summary: `uv.lock`, `requirements.txt (uv 0.9.9)`, `cargo build`.
     pub resolved_by: String,
 }

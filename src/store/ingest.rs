@@ -75,16 +75,29 @@ pub(super) fn tarball_to_zip(tarball: &mut File, label: &str, out: &mut dyn Writ
     write_zip(files, out).map_err(|e| Error::failed(format!("Failed to write {label} into the store")).because(e))
 }
 
-/// Writes a zip anew, so that its bytes do not depend on the tool that made it.
-pub(super) fn zip_to_zip(archive: &Archive, label: &str, out: &mut dyn Write) -> Result<()> {
+/// Writes a zip anew, so that its bytes do not depend on the tool that made it. Of one that Yarn made, without
+/// `node_modules/NAME/`, below which it has everything.
+pub(super) fn zip_to_zip(archive: &Archive, label: &str, of_yarn: bool, out: &mut dyn Write) -> Result<()> {
     let total: u64 = archive.members().iter().map(|m| m.size).sum();
     if total > MAX_UNPACKED / 4 {
         return Err(Error::failed(format!("{label} unpacks to {total} bytes, which is more than is taken")));
     }
+    let path = |path: &ArchivePath| {
+        let below = if of_yarn { below_package(path.as_str()) } else { return Ok(path.clone()) };
+        let below = below.map(ArchivePath::new).and_then(Result::ok);
+        below.ok_or_else(|| Error::failed(format!("the zip of {label} is not as Yarn makes it: `{path}`")))
+    };
     let files = (0..archive.members().len())
-        .map(|i| Ok((archive.members()[i].path.clone(), (archive.members()[i].executable, archive.read(i)?))))
+        .map(|i| Ok((path(&archive.members()[i].path)?, (archive.members()[i].executable, archive.read(i)?))))
         .collect::<Result<Files>>()?;
     write_zip(files, out).map_err(|e| Error::failed(format!("Failed to write {label} into the store")).because(e))
+}
+
+/// What follows `node_modules/NAME/` or `node_modules/@SCOPE/NAME/`.
+fn below_package(path: &str) -> Option<&str> {
+    let named = path.strip_prefix("node_modules/")?;
+    let (first, below) = named.split_once('/')?;
+    if first.starts_with('@') { below.split_once('/').map(|(_, below)| below) } else { Some(below) }
 }
 
 fn write_zip(files: Files, out: &mut dyn Write) -> std::io::Result<()> {

@@ -28,6 +28,7 @@ mod ingest;
 mod mirror;
 mod natives;
 mod resolver;
+mod trees;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -43,6 +44,7 @@ pub(crate) use fetch::percent_decode;
 pub use fetch::{Fetcher, Remote, file_url};
 pub use mirror::{Mirror, Place};
 pub use natives::{Native, Natives};
+pub use trees::Trees;
 
 use crate::error::{Error, Result};
 use crate::fsio::{self, AtomicFile};
@@ -52,9 +54,9 @@ pub use crate::pack::zip::Method;
 const ARCHIVES: &str = "archives-v1";
 const ANSWERS: &str = "answers-v1";
 /// Those of this version.
-const CURRENT: &[&str] = &[ARCHIVES, ANSWERS, entries::ENTRIES];
+const CURRENT: &[&str] = &[ARCHIVES, ANSWERS, entries::ENTRIES, trees::TREES];
 /// What the names of buckets of all versions start with.
-const BUCKETS: &[&str] = &["archives-v", "answers-v", "entries-v"];
+const BUCKETS: &[&str] = &["archives-v", "answers-v", "entries-v", "trees-v"];
 /// For how long an answer is taken again. A zip that was made of it stands as long once more: together a day.
 pub const ANSWER_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
@@ -67,6 +69,8 @@ pub enum Form {
     Tarball,
     /// A zip that was built here, written anew so that its bytes do not depend on the tool.
     Built,
+    /// A zip of Yarn's cache, written anew without the folders that the package lies in (`node_modules/NAME`).
+    Yarn,
 }
 
 impl Form {
@@ -75,6 +79,7 @@ impl Form {
             Self::Zip => "zip",
             Self::Tarball => "tarball",
             Self::Built => "built",
+            Self::Yarn => "yarn",
         }
     }
 
@@ -129,6 +134,11 @@ impl Store {
     /// What was deflated once.
     pub fn entries(&self) -> Entries {
         Entries::new(&self.root)
+    }
+
+    /// The bucket of unpacked files.
+    pub fn trees(&self) -> Trees {
+        Trees::new(&self.root)
     }
 
     fn slot(&self, form: Form, digest: &Digest) -> PathBuf {
@@ -192,10 +202,11 @@ impl Store {
                 ingest::tarball_to_zip(&mut source, label, &mut out)?;
                 out
             }
-            Form::Built => {
+            Form::Built | Form::Yarn => {
                 let mut out = AtomicFile::create(&slot)?;
                 std::io::Write::flush(&mut downloaded).map_err(|e| Error::io("write", downloaded.path(), &e))?;
-                ingest::zip_to_zip(&Archive::open(downloaded.path(), false)?, label, &mut out)?;
+                let archive = Archive::open(downloaded.path(), false)?;
+                ingest::zip_to_zip(&archive, label, form == Form::Yarn, &mut out)?;
                 out
             }
         };
@@ -305,7 +316,7 @@ impl Store {
     /// Deletes what has not been read or written for `age`, and everything that other versions of this program left.
     /// Returns bytes and files freed.
     pub fn prune(&self, age: std::time::Duration) -> (u64, u64) {
-        let mut freed = (0, 0);
+        let mut freed = self.trees().prune(age);
         let now = std::time::SystemTime::now();
         // The folder may be one that others use, too: only buckets are ours.
         let is_bucket = |entry: &walkdir::DirEntry| {
@@ -322,6 +333,10 @@ impl Store {
                 continue;
             }
             let below = entry.path().strip_prefix(&self.root);
+            if below.as_ref().is_ok_and(|below| below.starts_with(trees::TREES)) {
+                // They go as a whole.
+                continue;
+            }
             let ours = below.is_ok_and(|below| CURRENT.iter().any(|bucket| below.starts_with(bucket)));
             let used = metadata.accessed().into_iter().chain(metadata.modified()).max();
             let old = used.is_some_and(|used| now.duration_since(used).is_ok_and(|idle| idle >= age));

@@ -179,6 +179,8 @@ pub struct Build {
     pub context: Option<String>,
     /// `WorkingDirectory`, of `makefile`, relative to the template.
     pub working_directory: Option<String>,
+    /// `BuildProperties` of `esbuild`: each with its words.
+    pub properties: Vec<(String, Vec<String>)>,
 }
 
 /// A layer.
@@ -497,7 +499,20 @@ impl Reader<'_> {
         let metadata = self.resource.node.get("Metadata");
         let of = |key: &str| metadata.and_then(|metadata| metadata.get(key)).cloned();
         let properties = of("BuildProperties");
+        let words = |node: &Arc<Node>| match node.items() {
+            Some(items) => items.iter().filter_map(|item| self.text(Some(Arc::clone(item)))).collect(),
+            None if !node.entries().is_empty() => {
+                let pairs = node.entries().iter();
+                pairs
+                    .filter_map(|(key, value)| Some(format!("{}={}", key.text()?, self.text(Some(Arc::clone(value)))?)))
+                    .collect()
+            }
+            None => self.text(Some(Arc::clone(node))).into_iter().collect(),
+        };
+        let entries = properties.as_ref().map(|properties| properties.entries()).unwrap_or_default();
+        let entries = entries.iter().filter_map(|(key, value)| Some((key.text()?.to_owned(), words(value))));
         Build {
+            properties: entries.collect(),
             method: self.text(of("BuildMethod")),
             binary: self.text(properties.and_then(|properties| properties.get("Binary").cloned())),
             skip: self.text(of("SkipBuild")).is_some_and(|text| text.eq_ignore_ascii_case("true")),

@@ -53,6 +53,27 @@ pub(super) fn find(dir: &Path) -> Result<String, MissingHandler> {
     })
 }
 
+/// The first convention that the sources of a bundle follow; those that are named are looked at alone.
+pub(super) fn find_source(dir: &Path, entries: &[String]) -> Result<String, MissingHandler> {
+    const FOLDERS: [&str; 2] = ["", "src/"];
+    const EXTENSIONS: [&str; 8] = ["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"];
+    let stems = FOLDERS.iter().flat_map(|folder| STEMS.iter().map(move |stem| format!("{folder}{stem}")));
+    let files = stems.flat_map(|stem| EXTENSIONS.iter().map(move |extension| format!("{stem}.{extension}")));
+    let files: Vec<String> = if entries.is_empty() { files.collect() } else { entries.to_vec() };
+    for file in &files {
+        let Some((stem, _)) = file.rsplit_once('.') else { continue };
+        let Ok(text) = fsio::read_text(&dir.join(file)) else { continue };
+        if let Some(name) = NAMES.iter().find(|name| exports(&text, name, System::Either)) {
+            return Ok(format!("{stem}.{name}"));
+        }
+    }
+    let places = match entries {
+        [] => format!("`{}` (.{}), here and in `src`", STEMS.join("`, `"), EXTENSIONS.join(", .")),
+        entries => format!("`{}`", entries.join("`, `")),
+    };
+    Err(MissingHandler { looked: format!("looked for an exported `{}` in {places}", NAMES.join("` or `")), hint: None })
+}
+
 /// What to do when the file that is meant is made by a build that has not run.
 fn not_built(dir: &Path, manifest: Option<&serde_json::Value>, main: Option<&str>) -> Option<String> {
     let missing = main.filter(|main| !main_files(main).iter().any(|file| dir.join(file).is_file()));
@@ -62,7 +83,9 @@ fn not_built(dir: &Path, manifest: Option<&serde_json::Value>, main: Option<&str
     };
     let why = match missing {
         Some(main) => format!("`main` of package.json names `{main}`, which is not there: build it first"),
-        None if is_typescript() => "TypeScript is not compiled here: build it first".to_owned(),
+        None if is_typescript() => {
+            "TypeScript is compiled with `bundle = true` (by the project's own esbuild), or build it first".to_owned()
+        }
         None => return None,
     };
     let script = manifest.is_some_and(|json| json["scripts"]["build"].is_string());
@@ -294,7 +317,10 @@ mod tests {
         let hint = || find(dir.path()).unwrap_err().hint;
         assert_eq!(hint(), None);
         write("src/index.ts", "export const handler = 1");
-        assert_eq!(hint().unwrap(), "TypeScript is not compiled here: build it first");
+        assert_eq!(
+            hint().unwrap(),
+            "TypeScript is compiled with `bundle = true` (by the project's own esbuild), or build it first"
+        );
         write("package.json", r#"{"main": "dist/index.js", "scripts": {"build": "tsc"}}"#);
         let said =
             "`main` of package.json names `dist/index.js`, which is not there: build it first with `npm run build`";

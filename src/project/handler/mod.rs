@@ -11,6 +11,7 @@ mod ruby;
 
 use std::path::Path;
 
+use super::Bundle;
 use crate::lambda::Family;
 
 /// No handler by convention.
@@ -36,4 +37,12 @@ pub fn find_handler(family: Family, dir: &Path) -> Result<String, MissingHandler
         Family::Provided => Ok("bootstrap".to_owned()),
         _ => Err(MissingHandler { looked: "this language has no convention for it".to_owned(), hint: None }),
     }
+}
+
+/// The handler of a function in `dir` that is bundled, by its sources.
+///
+/// # Errors
+/// As [`find_handler`].
+pub fn bundle_handler(dir: &Path, bundle: &Bundle) -> Result<String, MissingHandler> {
+    javascript::find_source(dir, &bundle.entries)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::lock::Lock;
+use super::managers::Manager;
 use super::manifest::Published;
 use super::npmrc::{Config, Environment, document_url};
 use super::source;
@@ -82,7 +83,11 @@ pub(super) fn fetch(wants: Vec<Want>, context: &Context<'_>) -> Archives {
     let found: Vec<Result<Option<Fetched>>> = wants
         .par_iter()
         .map(|want| {
-            let in_store = context.store.archive(Form::Tarball, &want.digest)?;
+            let of_yarn = |none: Option<Arc<Archive>>| match none {
+                None if want.lock.manager == Manager::Berry => context.store.archive(Form::Yarn, &want.digest),
+                found => Ok(found),
+            };
+            let in_store = context.store.archive(Form::Tarball, &want.digest).and_then(of_yarn)?;
             Ok(in_store.or_else(|| in_npm_cache(want, npm.as_deref()?, context)).map(read))
         })
         .collect();
@@ -168,7 +173,7 @@ impl Configs {
         let folder = &want.lock.folder;
         let config = match self.read.get(folder) {
             Some(config) => Arc::clone(config),
-            None => Arc::new(Config::read(folder, &self.environment)?),
+            None => Arc::new(Config::read(folder, &self.environment)?.with(&want.lock.settings)),
         };
         self.read.insert(folder.clone(), Arc::clone(&config));
         let is_local = want.lock.get(&want.location).and_then(|e| e.resolved.as_deref());

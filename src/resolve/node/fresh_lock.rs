@@ -128,7 +128,7 @@ fn collect(folder: &Path, project_root: &Path, files: &mut Files) -> Result<()> 
     }
     let needs = &manifest.needs;
     let specs = needs.required.values().chain(needs.optional.values()).chain(needs.peer.values());
-    for spec in specs.chain(manifest.dev.values()) {
+    for spec in specs.chain(needs.dev.values()) {
         let Some(path) = spec.strip_prefix("file:").or_else(|| is_path(spec).then_some(spec.as_str())) else {
             continue;
         };
@@ -157,7 +157,7 @@ fn outside(path: &Path, project_root: &Path) -> Error {
 }
 
 /// The folders of a workspace's packages.
-fn workspaces(root: &Path, manifest: &Manifest) -> BTreeSet<PathBuf> {
+pub(super) fn workspaces(root: &Path, manifest: &Manifest) -> BTreeSet<PathBuf> {
     if manifest.workspaces.is_empty() {
         return BTreeSet::new();
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::lock::{Lock, is_package_name, slot_name};
+use super::managers::Manager;
 use super::platform::Target;
 use crate::error::{Error, Result};
 
@@ -14,6 +15,8 @@ pub(super) struct Graph {
     pub(super) slots: BTreeMap<String, String>,
     /// Locations of packages, each with the names that it uses and the locations that they mean.
     pub(super) needs: BTreeMap<String, BTreeMap<String, String>>,
+    /// For a lock that says no places: locations of packages with the names that whoever uses them has to bring.
+    pub(super) peers: Option<BTreeMap<String, BTreeSet<String>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,17 +35,32 @@ struct Edge<'a> {
     found: Option<(&'a str, &'a str)>,
 }
 
+/// Which needs of the importer are looked at, beside those that its `package.json` has for running.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// Others by name and slot, such as some for development.
+    pub(super) more: BTreeMap<String, String>,
+    /// Only these of its own.
+    pub(super) only: Option<BTreeSet<String>>,
+}
+
 /// Finds what the package at `importer` needs. `unfit` are packages that are known to be for other systems although the
 /// lock does not say so.
-pub(super) fn needed(lock: &Lock, importer: &str, target: Target, unfit: &BTreeSet<String>) -> Result<Graph> {
-    let edges = all_edges(lock, importer)?;
+pub(super) fn needed(
+    lock: &Lock,
+    importer: &str,
+    target: Target,
+    unfit: &BTreeSet<String>,
+    wanted: &Wanted,
+) -> Result<Graph> {
+    let edges = all_edges(lock, importer, wanted)?;
     let left_out = left_out(lock, &edges, importer, target, unfit);
     if let Some(why) = left_out.get(importer) {
         return Err(Error::config(format!("{why}, and the function cannot do without it"))
             .at(&lock.path, None)
             .hint("depend on a version that supports Linux, or make it an optional dependency"));
     }
-    let mut graph = Graph::default();
+    let mut graph = Graph { peers: lock.is_linked().then(BTreeMap::new), ..Graph::default() };
     let mut queue = VecDeque::from([importer]);
     while let Some(at) = queue.pop_front() {
         if graph.needs.contains_key(at) {
@@ -60,19 +78,32 @@ pub(super) fn needed(lock: &Lock, importer: &str, target: Target, unfit: &BTreeS
                 None => missing(lock, at, edge, target)?,
             }
         }
+        if let Some(peers) = &mut graph.peers
+            && let Some(entry) = lock.get(at)
+        {
+            peers.insert(at.to_owned(), entry.needs.peer.keys().cloned().collect());
+        }
         graph.needs.insert(at.to_owned(), needs);
     }
     Ok(graph)
 }
 
-fn all_edges<'a>(lock: &'a Lock, importer: &'a str) -> Result<BTreeMap<&'a str, Vec<Edge<'a>>>> {
+fn all_edges<'a>(lock: &'a Lock, importer: &'a str, wanted: &'a Wanted) -> Result<BTreeMap<&'a str, Vec<Edge<'a>>>> {
     let mut edges = BTreeMap::new();
     let mut queue = VecDeque::from([importer]);
     while let Some(at) = queue.pop_front() {
         if edges.contains_key(at) {
             continue;
         }
-        let of_package = edges_of(lock, at)?;
+        let mut of_package = edges_of(lock, at)?;
+        if at == importer {
+            of_package.retain(|edge| wanted.only.as_ref().is_none_or(|only| only.contains(edge.name)));
+            for (name, slot) in &wanted.more {
+                of_package.retain(|edge| edge.name != name);
+                let found = Some((slot.as_str(), lock.target(slot)?));
+                of_package.push(Edge { name, kind: Kind::Optional, found });
+            }
+        }
         queue.extend(of_package.iter().filter_map(|edge| edge.found.map(|(_, to)| to)));
         edges.insert(at, of_package);
     }
@@ -98,7 +129,7 @@ fn edge<'a>(lock: &'a Lock, at: &str, name: &'a str, kind: Kind) -> Result<Edge<
     if !is_package_name(name) {
         return Err(Error::config(format!("{} depends on {name:?}, which is no package name", lock.label(at)))
             .at(&lock.path, None)
-            .hint("npm does not write such a lock; do not trust it before you know where it is from"));
+            .hint("no package manager writes such a lock; do not trust it before you know where it is from"));
     }
     let Some(slot) = lock.find(at, name) else { return Ok(Edge { name, kind, found: None }) };
     Ok(Edge { name, kind, found: Some((slot, lock.target(slot)?)) })
@@ -151,7 +182,8 @@ fn missing(lock: &Lock, at: &str, edge: &Edge<'_>, target: Target) -> Result<()>
         Kind::Peer | Kind::OptionalPeer => Ok(()),
         Kind::Required => Err(Error::config(format!("{user} needs `{name}`, which the lock does not hold"))
             .at(&lock.path, None)
-            .hint("run `npm install --package-lock-only` and commit the lock")),
+            .hint(format!("run `{}` and commit the lock", lock.manager.relock()))),
+        Kind::Optional if lock.manager != Manager::Npm => Ok(()),
         Kind::Optional if !target.is_named_in(name) => Ok(()),
         Kind::Optional => Err(Error::config(format!(
             "the lock lacks `{name}`, the part of {user} for the function's system: it was written on another one (a known bug of npm), or the registry lacks it too"
@@ -187,7 +219,7 @@ mod tests {
 
     fn slots(lock: &Lock) -> Result<Vec<String>> {
         let target = Target { architecture: Architecture::Arm64 };
-        needed(lock, "", target, &BTreeSet::new()).map(|graph| graph.slots.into_keys().collect())
+        needed(lock, "", target, &BTreeSet::new(), &Wanted::default()).map(|graph| graph.slots.into_keys().collect())
     }
 
     #[test]

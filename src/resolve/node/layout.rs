@@ -3,11 +3,13 @@
 //!
 //! For a function whose folder is the lock's own, that is the lock's layout as it is. A workspace's own
 //! `node_modules` comes first; what is hoisted to the folders above fills the free places; a package that would find
-//! something else than the lock means gets a copy in its own `node_modules`.
+//! something else than the lock means gets a copy in its own `node_modules`. Locks that say no places (pnpm, Yarn) get theirs
+//! from [`hoist`].
 
 use std::collections::BTreeMap;
 
 use super::graph::Graph;
+use super::hoist;
 use super::lock::{child, parent, slot_owner};
 use crate::error::{Error, Result};
 
@@ -21,7 +23,13 @@ pub(super) type Layout = BTreeMap<String, String>;
 
 /// Lays out what `importer` needs.
 pub(super) fn lay_out(graph: &Graph, importer: &str) -> Result<Layout> {
-    let mut work = Work { children: children(graph), placed: Layout::new() };
+    if let Some(peers) = &graph.peers {
+        let placed = hoist::hoist(graph, peers, importer)?;
+        let mut work = Work { children: Children::new(), placed, most: hoist::most(graph) };
+        while work.mend(graph, importer)? {}
+        return Ok(work.placed);
+    }
+    let mut work = Work { children: children(graph), placed: Layout::new(), most: MAX_PLACED };
     let mut folder = Some(importer);
     while let Some(at) = folder {
         for (name, _, target) in work.children_of(at) {
@@ -52,6 +60,8 @@ fn children(graph: &Graph) -> Children {
 struct Work {
     children: Children,
     placed: Layout,
+    /// More copies than this are not laid out.
+    most: usize,
 }
 
 impl Work {
@@ -62,11 +72,8 @@ impl Work {
     /// Puts a package, and what the lock nests in it, at a path. Links in it are left to [`Work::mend`]: they may lead
     /// around in circles.
     fn place(&mut self, path: String, target: &str) -> Result<()> {
-        if self.placed.len() >= MAX_PLACED || path.len() > MAX_PATH {
-            return Err(Error::failed(format!(
-                "the packages of the function cannot be laid out below one folder: `{target}` would be needed at ever deeper places"
-            ))
-            .hint("let the packages of the workspace agree on versions, so that npm can hoist them"));
+        if self.placed.len() >= self.most || path.len() > MAX_PATH {
+            return Err(endless(target));
         }
         self.placed.insert(path.clone(), target.to_owned());
         for (name, nested, nested_target) in self.children_of(target) {
@@ -95,6 +102,14 @@ impl Work {
     }
 }
 
+/// Copies that need copies without end.
+pub(super) fn endless(target: &str) -> Error {
+    Error::failed(format!(
+        "the packages of the function cannot be laid out below one folder: `{target}` would be needed at ever deeper places"
+    ))
+    .hint("let the packages of the workspace agree on versions, so that one of each name is enough")
+}
+
 /// The path of what `name` means to the package at `path`.
 pub(super) fn find<'a>(layout: &'a Layout, path: &str, name: &str) -> Option<&'a str> {
     let mut folder = Some(path);
@@ -121,7 +136,7 @@ mod tests {
         let text = json!({"lockfileVersion": 3, "packages": packages}).to_string();
         let lock = Lock::parse(&text, Path::new("/p/package-lock.json"), Path::new("/p")).unwrap();
         let target = Target { architecture: Architecture::X86_64 };
-        graph::needed(&lock, importer, target, &BTreeSet::new()).unwrap()
+        graph::needed(&lock, importer, target, &BTreeSet::new(), &graph::Wanted::default()).unwrap()
     }
 
     fn shown(layout: &Layout) -> Vec<String> {

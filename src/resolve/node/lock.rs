@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::managers::Manager;
 use super::manifest::{self, Needs, Words};
 use crate::error::{Error, Result};
 use crate::fsio;
@@ -20,17 +21,27 @@ pub(super) const LOCK_FILES: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.j
 const MAX_ENTRIES: usize = 200_000;
 
 /// A lock file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Lock {
+    /// Who has written it.
+    pub(super) manager: Manager,
     /// The file, for messages.
     pub(super) path: PathBuf,
     /// The folder that locations are relative to. Absolute.
     pub(super) folder: PathBuf,
+    /// Settings of its manager that npm's configuration lacks: registries and who may read them.
+    pub(super) settings: BTreeMap<String, String>,
+    /// Files beside the lock that it was read with.
+    pub(super) read: Vec<PathBuf>,
     entries: BTreeMap<String, Entry>,
+    links: Option<Links>,
 }
 
+/// For each location, what names mean to the package there, in locks that say no places.
+pub(super) type Links = BTreeMap<String, BTreeMap<String, String>>;
+
 /// What stands at a location.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Entry {
     /// The package's own name, where it differs from the folder's (aliases, workspaces).
     pub(super) name: Option<String>,
@@ -50,6 +61,10 @@ pub(super) struct Entry {
     pub(super) platform: Platform,
     /// What it needs.
     pub(super) needs: Needs,
+    /// The digest of the zip that Yarn makes of its archive.
+    pub(super) checksum: Option<String>,
+    /// Why it cannot be packed, if that is known; said once it is needed.
+    pub(super) refused: Option<String>,
 }
 
 /// The systems a package is for, as npm writes them; nothing means all.
@@ -100,23 +115,94 @@ impl Lock {
                 .at(path, None)
                 .hint("write it anew with `npm install --package-lock-only --lockfile-version=3` (npm 8.1 or newer); versions stay"));
         };
-        if packages.len() > MAX_ENTRIES {
-            return Err(Error::config(format!(
-                "the lock file has {} packages; at most {MAX_ENTRIES} are taken",
-                packages.len()
-            ))
-            .at(path, None));
-        }
         let mut entries = BTreeMap::new();
         for (location, raw) in packages {
-            let bad = |what: String| Error::config(what).at(path, None).hint(REWRITE);
-            if let Some(problem) = location_problem(&location) {
-                return Err(bad(format!("the location {location:?} {problem}")));
-            }
-            let entry = Entry::new(raw).map_err(|problem| bad(format!("the link {location:?} {problem}")))?;
+            let entry = Entry::new(raw).map_err(|problem| {
+                Error::config(format!("the link {location:?} {problem}")).at(path, None).hint(rewrite(Manager::Npm))
+            })?;
             entries.insert(location, entry);
         }
-        Ok(Self { path: path.to_owned(), folder: folder.to_owned(), entries })
+        Self::located(Manager::Npm, path, folder, entries)
+    }
+
+    /// A lock that says where packages lie, as npm does.
+    pub(super) fn located(
+        manager: Manager,
+        path: &Path,
+        folder: &Path,
+        entries: BTreeMap<String, Entry>,
+    ) -> Result<Self> {
+        for (location, entry) in &entries {
+            let bad = |what: String| Error::config(what).at(path, None).hint(rewrite(manager));
+            if let Some(problem) = location_problem(location) {
+                return Err(bad(format!("the location {location:?} {problem}")));
+            }
+            if let Some(problem) = entry.link.as_deref().and_then(location_problem) {
+                return Err(bad(format!("the link {location:?} {problem}")));
+            }
+        }
+        Self::new(manager, path, folder, entries, None)
+    }
+
+    /// A lock that says what packages are to each other, and not where they lie. What is no folder of the project has a
+    /// location of any beginning that ends with `/node_modules/` and its name ([`slot`]).
+    pub(super) fn linked(
+        manager: Manager,
+        path: &Path,
+        folder: &Path,
+        entries: BTreeMap<String, Entry>,
+        links: Links,
+    ) -> Result<Self> {
+        for location in entries.keys().filter(|location| slot_name(location).is_none()) {
+            if let Some(problem) = location_problem(location) {
+                let bad = Error::config(format!("the location {location:?} {problem}")).at(path, None);
+                return Err(bad.hint(rewrite(manager)));
+            }
+        }
+        Self::new(manager, path, folder, entries, Some(links))
+    }
+
+    fn new(
+        manager: Manager,
+        path: &Path,
+        folder: &Path,
+        entries: BTreeMap<String, Entry>,
+        links: Option<Links>,
+    ) -> Result<Self> {
+        if entries.len() > MAX_ENTRIES {
+            let many = format!("the lock file has {} packages; at most {MAX_ENTRIES} are taken", entries.len());
+            return Err(Error::config(many).at(path, None));
+        }
+        let (path, folder) = (path.to_owned(), folder.to_owned());
+        Ok(Self { manager, path, folder, settings: BTreeMap::new(), read: Vec::new(), entries, links })
+    }
+
+    /// Whether the lock says what packages are to each other, and not where they lie.
+    pub(super) fn is_linked(&self) -> bool {
+        self.links.is_some()
+    }
+
+    /// What names mean to the package at a location, in a lock that says no places.
+    pub(super) fn links_of(&self, location: &str) -> BTreeMap<String, String> {
+        self.links.as_ref().and_then(|links| links.get(location)).cloned().unwrap_or_default()
+    }
+
+    /// The same lock without places: what is found from each location stays what it is.
+    pub(super) fn into_linked(self) -> Result<Self> {
+        let mut links = Links::new();
+        for (location, entry) in &self.entries {
+            let needs = &entry.needs;
+            let names =
+                needs.required.keys().chain(needs.optional.keys()).chain(needs.peer.keys()).chain(needs.dev.keys());
+            let found: Option<BTreeMap<String, String>> = names
+                .filter_map(|name| Some((name, self.find(location, name)?)))
+                .map(|(name, slot)| Some((name.clone(), self.target(slot).ok()?.to_owned())))
+                .collect();
+            links.insert(location.clone(), found.unwrap_or_default());
+        }
+        let entries = self.entries.into_iter().filter(|(_, entry)| entry.link.is_none()).collect();
+        let lock = Self::linked(self.manager, &self.path, &self.folder, entries, links)?;
+        Ok(Self { settings: self.settings, read: self.read, ..lock })
     }
 
     /// All locations with what stands there.
@@ -132,6 +218,9 @@ impl Lock {
     /// The location that `name` means to the package at `from`, as Node.js looks it up: in the `node_modules` of its
     /// folder, then of each folder above.
     pub(super) fn find(&self, from: &str, name: &str) -> Option<&str> {
+        if let Some(links) = &self.links {
+            return self.entries.get_key_value(links.get(from)?.get(name)?).map(|(key, _)| key.as_str());
+        }
         let mut folder = Some(from);
         while let Some(at) = folder {
             let candidate = child(at, name);
@@ -152,7 +241,7 @@ impl Lock {
                 "the link `{location}` leads to `{target}`, which is no package of the lock"
             ))
             .at(&self.path, None)
-            .hint(REWRITE)),
+            .hint(rewrite(self.manager))),
         }
     }
 
@@ -171,7 +260,14 @@ impl Lock {
     }
 }
 
-const REWRITE: &str = "npm did not write it so; write it anew with `npm install --package-lock-only`";
+fn rewrite(manager: Manager) -> String {
+    format!("{} did not write it so; write it anew with `{}`", manager.title(), manager.relock())
+}
+
+/// The location of a package in a lock that says no places: `key` tells it from others of its name.
+pub(super) fn slot(key: &str, name: &str) -> String {
+    format!("{key}/node_modules/{name}")
+}
 
 impl Entry {
     fn new(raw: RawEntry) -> Result<Self, &'static str> {
@@ -204,6 +300,7 @@ impl Entry {
             install_script: raw.has_install_script == Some(true),
             platform: Platform { os: raw.os.0, cpu: raw.cpu.0, libc: raw.libc.0 },
             needs,
+            ..Self::default()
         })
     }
 }

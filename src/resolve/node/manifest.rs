@@ -22,6 +22,8 @@ pub(super) struct Needs {
     pub(super) peer: BTreeMap<String, String>,
     /// Those of `peer` that may be missing.
     pub(super) optional_peers: BTreeSet<String>,
+    /// `devDependencies`, of the project's own folders. Not every lock says them.
+    pub(super) dev: BTreeMap<String, String>,
 }
 
 impl Needs {
@@ -39,7 +41,7 @@ impl Needs {
             .filter(|(_, meta)| meta.get("optional").and_then(Value::as_bool) == Some(true))
             .map(|(name, _)| name)
             .collect();
-        Self { required, optional, peer: peer.unwrap_or_default(), optional_peers }
+        Self { required, optional, peer: peer.unwrap_or_default(), optional_peers, dev: BTreeMap::new() }
     }
 
     /// Whether nothing is needed.
@@ -92,10 +94,8 @@ pub(super) struct Manifest {
     pub(super) commands: Vec<String>,
     /// Folders of workspaces, as patterns.
     pub(super) workspaces: Vec<String>,
-    /// What it needs to run.
+    /// What it needs to run, and to be developed.
     pub(super) needs: Needs,
-    /// What it needs to be developed.
-    pub(super) dev: BTreeMap<String, String>,
 }
 
 impl Manifest {
@@ -117,8 +117,8 @@ impl Manifest {
             raw.peer_dependencies,
             raw.peer_dependencies_meta.unwrap_or_default(),
         );
-        let dev = raw.dev_dependencies.unwrap_or_default();
-        Ok(Self { files: raw.files, entry_points, commands, workspaces, needs, dev })
+        let needs = Needs { dev: raw.dev_dependencies.unwrap_or_default(), ..needs };
+        Ok(Self { files: raw.files, entry_points, commands, workspaces, needs })
     }
 }
 
@@ -130,6 +130,8 @@ pub(super) struct Published {
     pub(super) commands: Vec<String>,
     /// A folder whose files are all commands.
     pub(super) command_folder: Option<String>,
+    /// What it wants its user to have.
+    pub(super) peers: Vec<String>,
     /// Names of its scripts.
     pub(super) scripts: Vec<String>,
     /// `gypfile`: whether `binding.gyp` stands for a script, if it says so.
@@ -150,6 +152,13 @@ impl Published {
             platform,
             commands: commands(bin),
             command_folder: folder.map(clean),
+            peers: value
+                .get("peerDependencies")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .map(|(n, _)| n.clone())
+                .collect(),
             scripts: scripts.into_iter().flatten().filter(is_script).map(|(name, _)| name.clone()).collect(),
             gypfile: value.get("gypfile").and_then(Value::as_bool),
         }

@@ -2,11 +2,14 @@
 //! of packages that `allow-scripts` names.
 //!
 //! ```text
-//! package.json ──► project: which lock, which entry   (fresh_lock: npm writes a lock when there is none)
+//! package.json ──► project: which lock, which entry   (fresh_lock: npm writes a lock when there is none; managers: locks of
+//!                  pnpm, Yarn and Bun)
 //!      lock ─────► graph: what the entry needs on Linux, glibc and this processor, without development dependencies
 //!     graph ─────► source: archive, bundle or folder ──► fetch: everything missing, at once   (unlisted: npm fetches it)
 //!     graph ─────► layout: one node_modules ──► packages: their files   (scripts: what those that may run leave of them)
 //! ```
+//!
+//! A bundle takes these packages and the sources, and what it leaves outside stays as it is ([`bundle`]).
 //!
 //! What the lock does not say (where packages come from, who may read them) comes from npm's own configuration. Older
 //! locks do not say that a package is for musl; then its own `package.json` in the archive does, and it is left out.
@@ -14,12 +17,16 @@
 //! A package that finds nothing where the lock has nothing (an optional peer) may find something in a workspace's
 //! flattened layout; all that the lock resolves is resolved to the same.
 
+mod assembly;
+mod bundle;
 mod fetch;
 mod files;
 mod fresh_lock;
 mod graph;
+mod hoist;
 mod layout;
 mod lock;
+mod managers;
 mod manifest;
 pub(crate) mod needs;
 mod npmrc;
@@ -27,6 +34,7 @@ mod packages;
 mod platform;
 mod prebuilds;
 mod project;
+mod scratch;
 mod scripts;
 mod source;
 mod tools;
@@ -36,15 +44,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::assembly::{Assembly, Bundling, bare, source_map_note, wanted};
 use self::fetch::{Archives, Want};
 use self::files::Files;
 use self::graph::Graph;
-use self::lock::LOCK_FILES;
+use self::lock::{Entry, Lock};
+use self::managers::{Manager, prove};
 use self::manifest::Manifest;
-use self::packages::Parts;
 use self::platform::Target;
 use self::project::{Decided, Locks};
-use self::scripts::Scripts;
+use self::scripts::UNUSED;
 use self::source::Source;
 use self::tools::Tools;
 use self::unlisted::{Fetched, Npm, Said};
@@ -53,6 +62,7 @@ use crate::error::Result;
 use crate::fresh::{self, Inputs};
 use crate::lambda::Family;
 use crate::store::Digest;
+use crate::tree::Tree;
 
 /// The resolver of Node.js functions.
 #[derive(Debug, Default, Clone, Copy)]
@@ -64,7 +74,7 @@ impl Resolver for Node {
     }
 
     fn own(&self, request: &Request<'_>) -> Own {
-        let has_packages = request.function.path.join("package.json").is_file();
+        let has_packages = request.function.bundle.is_some() || request.function.path.join("package.json").is_file();
         Own::Folder(if has_packages { REPLACED } else { &[] })
     }
 
@@ -98,15 +108,16 @@ const REPLACED: &[&str] = &["node_modules"];
 /// the digests that the lock names, whichever registry they come from.
 fn inputs(request: &Request<'_>) -> Inputs {
     let above = request.function.path.ancestors().take_while(|above| above.starts_with(request.project_root));
-    let names = LOCK_FILES.iter().copied().chain(["package.json"]);
-    let files = above.flat_map(|above| names.clone().map(|name| above.join(name))).collect();
-    Inputs { files, ..Inputs::default() }
+    let files = above.flat_map(|above| managers::files().chain(["package.json"]).map(|name| above.join(name)));
+    Inputs { files: files.collect(), ..Inputs::default() }
 }
 
 /// What is known of a function before anything is fetched.
 enum Job {
     /// No packages.
     Done(Box<Resolution>),
+    /// A bundle without packages.
+    Bare,
     /// Packages of a lock.
     Locked(Box<Locked>),
 }
@@ -118,6 +129,7 @@ struct Locked {
     graph: Graph,
     application: Application,
     said: Said,
+    bundle: Option<Bundling>,
 }
 
 fn prepare(
@@ -127,8 +139,12 @@ fn prepare(
     context: &Context<'_>,
     tools: &Tools,
 ) -> Result<Job> {
-    let folder = &request.function.path;
+    let is_bundled = request.function.bundle.is_some();
+    let folder = &if is_bundled { bundle::package_folder(request) } else { request.function.path.clone() };
     let path = folder.join("package.json");
+    if !path.is_file() && is_bundled {
+        return Ok(Job::Bare);
+    }
     if !path.is_file() {
         let application = Application::Folder { replaced: &[], filter: None };
         let resolved_by = "no package.json".to_owned();
@@ -136,8 +152,16 @@ fn prepare(
         return Ok(Job::Done(Box::new(Resolution { application, inputs, resolved_by, ..Resolution::default() })));
     }
     let manifest = Manifest::read(&path)?;
-    let application = application(&manifest, request)?;
-    if manifest.needs.is_empty() && project::lock_file(folder).is_none() {
+    let application = if is_bundled { Application::Nothing } else { application(&manifest, request)? };
+    let above = || folder.ancestors().take_while(|above| above.starts_with(request.project_root));
+    if is_bundled
+        && manifest.needs.is_empty()
+        && manifest.needs.dev.is_empty()
+        && above().all(|at| managers::choose(at).is_none())
+    {
+        return Ok(Job::Bare);
+    }
+    if !is_bundled && manifest.needs.is_empty() && managers::choose(folder).is_none() {
         let mut notes = Vec::new();
         if folder.join("node_modules").is_dir() {
             notes.push("`node_modules` is not packed: package.json names no dependencies.".to_owned());
@@ -150,11 +174,28 @@ fn prepare(
     let decided = locks.decide(folder, request.project_root, context, tools)?;
     project::agree(&decided.lock, &decided.importer, &manifest, &path)?;
     let target = Target { architecture: request.architecture };
-    let graph = graph::needed(&decided.lock, &decided.importer, target, &BTreeSet::new())?;
+    let (lock, importer) = (&decided.lock, decided.importer.as_str());
+    let bundle = match is_bundled {
+        true => {
+            let names = bundle::named(request, &manifest, lock, importer)?;
+            Some(Bundling { names, program: bundle::in_lock(lock, importer) })
+        }
+        false => None,
+    };
+    let graph = graph::needed(lock, importer, target, &BTreeSet::new(), &wanted(bundle.as_ref(), lock, importer))?;
     let npm = Npm { lock: &decided.lock, request, context, tools };
     let mut said = Said::default();
     let mut sources = BTreeMap::new();
-    for location in graph.packages() {
+    let esbuild = bundle.as_ref().and_then(|bundle| bundle.program.as_ref()).map(|(location, _)| location.as_str());
+    let needed: BTreeSet<&str> = graph.packages().into_iter().chain(esbuild).collect();
+    let needed: Vec<&str> = needed.into_iter().collect();
+    let proven = prove::prove(&decided.lock, &needed, context)?;
+    said.notes.extend(proven.note());
+    for location in needed {
+        if let Some(digest) = proven.digests.get(location) {
+            sources.insert(location.to_owned(), Source::Archive(digest.clone()));
+            continue;
+        }
         let source = source_of(location, &npm, fetched, &mut said)?;
         if let Source::Bundled { owner, .. } = &source
             && !sources.contains_key(owner)
@@ -163,7 +204,7 @@ fn prepare(
         }
         sources.insert(location.to_owned(), source);
     }
-    Ok(Job::Locked(Box::new(Locked { decided, target, sources, graph, application, said })))
+    Ok(Job::Locked(Box::new(Locked { decided, target, sources, graph, application, said, bundle })))
 }
 
 /// Where the files of a package are. What the lock proves nothing of is fetched at once, and is an archive from then on.
@@ -204,6 +245,7 @@ impl Job {
     ) -> Result<Resolution> {
         match self {
             Self::Done(resolution) => Ok(*resolution),
+            Self::Bare => bare(request, context),
             Self::Locked(locked) => locked.finish(request, archives, context, tools),
         }
     }
@@ -218,29 +260,90 @@ impl Locked {
         tools: &Tools,
     ) -> Result<Resolution> {
         archives.check(self.sources.values().filter_map(digest_of))?;
+        let Decided { lock, importer, by, mut notes, is_fresh } = self.decided;
+        let (lock, sources) = match lock.manager {
+            Manager::Yarn => with_own_peers(&lock, self.sources, archives)?,
+            _ => (lock, self.sources),
+        };
         let mut unfit = BTreeSet::new();
-        for (location, source) in &self.sources {
+        for (location, source) in &sources {
             if let Some(digest) = digest_of(source)
                 && !self.target.takes(&archives.get(digest)?.published.platform)
             {
                 unfit.insert(location.clone());
             }
         }
-        let Decided { lock, importer, by, mut notes, is_fresh } = self.decided;
-        let graph = if unfit.is_empty() { self.graph } else { graph::needed(&lock, &importer, self.target, &unfit)? };
-        let layout = layout::lay_out(&graph, &importer)?;
-        let (sources, target) = (&self.sources, self.target);
-        let parts = Parts { lock: &lock, graph: &graph, layout: &layout, sources, archives, request };
-        let scripts = Scripts { lock: &lock, graph: &graph, layout: &layout, sources, request, context, tools, target };
-        let (packages, outcome) = parts.assemble(&scripts)?;
+        let again = lock.manager == Manager::Yarn || !unfit.is_empty();
+        let graph = if !again {
+            self.graph
+        } else {
+            graph::needed(&lock, &importer, self.target, &unfit, &wanted(self.bundle.as_ref(), &lock, &importer))?
+        };
+        let assembly = Assembly {
+            lock: &lock,
+            importer: &importer,
+            sources: &sources,
+            archives,
+            request,
+            context,
+            tools,
+            target: self.target,
+        };
         let (application, said) = (self.application, self.said);
+        let mut by = by;
+        let (mut built, mut bundled, mut read) = (Tree::new(), Vec::new(), Some(Vec::new()));
+        let (packages, outcome) = match &self.bundle {
+            None => assembly.assemble(&graph, false)?,
+            Some(bundling) => {
+                let (whole, built_for) = assembly.assemble(&graph, true)?;
+                let made = assembly.bundle(bundling, &whole)?;
+                let outside = bundle::outside(request, &made, &lock, &importer);
+                notes.extend(outside.notes);
+                notes.extend(source_map_note(request));
+                by = match &bundling.program {
+                    Some((_, version)) => format!("{by} (esbuild {version})"),
+                    None => format!("{by} (esbuild)"),
+                };
+                bundled = assembly.shares(&graph, &made)?;
+                let kept = graph::needed(&lock, &importer, self.target, &unfit, &outside.wanted)?;
+                let (packages, mut outcome) = assembly.assemble(&kept, false)?;
+                notes.extend(assembly.left_natives(&graph, &made, &whole, &packages)?);
+                // Another esbuild than the lock's may be replaced unseen.
+                read = (bundling.program.is_some() && built_for.ran.is_empty()).then_some(made.inputs);
+                built = made.built;
+                // Of what has no script, the bundle knows: it has looked at all packages.
+                outcome.notes.retain(|note| !note.starts_with(UNUSED) || built_for.notes.contains(note));
+                (packages, outcome)
+            }
+        };
         let findings = [said.findings, outcome.findings].concat();
         notes.extend([said.notes, outcome.notes].concat());
         // What npm has read to write a lock is not known, scripts may read the whole environment, and what no digest proves
         // is looked at each time.
-        let inputs = (!is_fresh && !said.any && outcome.ran.is_empty()).then(|| inputs(request));
-        Ok(Resolution { application, packages, findings, inputs, notes, resolved_by: by, ..Resolution::default() })
+        let read = read.filter(|_| !is_fresh && !said.any && outcome.ran.is_empty());
+        let inputs = read.map(|read| {
+            let mut inputs = inputs(request);
+            inputs.files.extend(lock.read.iter().cloned().chain(read));
+            inputs
+        });
+        Ok(Resolution { application, built, packages, findings, inputs, notes, bundled, resolved_by: by })
     }
+}
+
+/// What Yarn 1 does not write into its lock: the peers that packages name themselves.
+fn with_own_peers(
+    lock: &Lock,
+    sources: BTreeMap<String, Source>,
+    archives: &Archives,
+) -> Result<(Arc<Lock>, BTreeMap<String, Source>)> {
+    let asked = |location: &str, _: &Entry| {
+        let digest = sources.get(location).and_then(digest_of);
+        let fetched = digest.and_then(|digest| archives.get(digest).ok());
+        fetched.map(|fetched| fetched.published.peers.clone()).unwrap_or_default()
+    };
+    let (lock, origin) = managers::with_peers(lock.clone(), &asked)?;
+    let sources = origin.into_iter().filter_map(|(to, from)| Some((to, sources.get(&from)?.clone()))).collect();
+    Ok((Arc::new(lock), sources))
 }
 
 fn digest_of(source: &Source) -> Option<&Digest> {

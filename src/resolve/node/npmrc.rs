@@ -81,6 +81,12 @@ impl Config {
         Ok(Self { values, folder: folder.to_owned(), ..Self::default() })
     }
 
+    /// The same with what another package manager's own settings say, which come first.
+    pub(super) fn with(mut self, settings: &BTreeMap<String, String>) -> Self {
+        self.values.extend(settings.clone());
+        self
+    }
+
     /// A digest of all of it, variables expanded.
     pub(super) fn digest(&self) -> String {
         let mut key = Key::new();
@@ -124,6 +130,8 @@ impl Config {
         }
         let replaced = match wanted {
             "always" => true,
+            // Yarn's own name for the same registry stands in the locks of Yarn 1.
+            "npmjs" if host.contains("yarnpkg") => true,
             "npmjs" => {
                 let built_in = self.built_in.get_or_init(ask_built_in);
                 built_in.as_deref().and_then(host_and_path).is_some_and(|(built_in, _)| built_in == host)

@@ -28,6 +28,8 @@ pub(super) struct Parts<'a> {
     pub(super) sources: &'a BTreeMap<String, Source>,
     pub(super) archives: &'a Archives,
     pub(super) request: &'a Request<'a>,
+    /// Folders of the project with all that is in them, not only what they would publish.
+    pub(super) whole: bool,
 }
 
 impl Parts<'_> {
@@ -152,6 +154,7 @@ impl Parts<'_> {
         let manifest = Manifest::read(&manifest_path)?;
         project::agree(self.lock, location, &manifest, &manifest_path)?;
         let files = Files::new(&manifest, folder)?;
+        let files = files.filter(|_| !self.whole);
         let filter = |path: &str| files.as_ref().filter(|files| !files.keeps(path)).map(|_| RULE);
         let walked = walk::walk(&walk::Options {
             root: folder,
@@ -259,7 +262,14 @@ mod tests {
         let folder = std::path::Path::new("/p");
         let lock = Lock::parse(text, &folder.join("package-lock.json"), folder).unwrap();
         let target = super::super::platform::Target { architecture: crate::lambda::Architecture::Arm64 };
-        let graph = super::super::graph::needed(&lock, "", target, &std::collections::BTreeSet::new()).unwrap();
+        let graph = super::super::graph::needed(
+            &lock,
+            "",
+            target,
+            &std::collections::BTreeSet::new(),
+            &super::super::graph::Wanted::default(),
+        )
+        .unwrap();
         let layout = super::super::layout::lay_out(&graph, "").unwrap();
         let function = crate::project::FunctionSpec::new("f", folder, "nodejs22.x");
         let runtime = crate::lambda::find("nodejs22.x").unwrap();
@@ -273,6 +283,7 @@ mod tests {
             sources: &sources,
             archives: &archives,
             request: &request,
+            whole: false,
         };
         for (below, of_another) in [
             ("index.js", false),

@@ -35,6 +35,22 @@ impl Target {
     }
 }
 
+/// The system that a package is for by its name, as far as this names both a system and a processor
+/// (`@esbuild/darwin-arm64`, `@img/sharp-linuxmusl-x64`); of all others nothing is told.
+pub(super) fn named_platform(name: &str) -> Platform {
+    const SYSTEMS: [&str; 9] = ["aix", "android", "darwin", "freebsd", "linux", "netbsd", "openbsd", "sunos", "win32"];
+    const CPUS: [&str; 12] =
+        ["arm", "arm64", "ia32", "loong64", "mips64el", "ppc64", "ppc64le", "riscv64", "s390x", "x64", "ppc", "mipsel"];
+    let words: Vec<&str> = name.split(['-', '/', '_', '@', '.']).collect();
+    let is_musl = words.iter().any(|word| matches!(*word, "musl" | "linuxmusl"));
+    let system =
+        words.iter().map(|word| if *word == "linuxmusl" { "linux" } else { word }).find(|w| SYSTEMS.contains(w));
+    let cpu = words.iter().find(|word| CPUS.contains(word));
+    let (Some(system), Some(cpu)) = (system, cpu) else { return Platform::default() };
+    let list = |word: &str| Some(vec![word.to_owned()]);
+    Platform { os: list(system), cpu: list(cpu), libc: is_musl.then(|| vec!["musl".to_owned()]) }
+}
+
 /// npm's reading of such a list: no negated word may be `value`, and one of the others must be, if there are others.
 fn allows(list: Option<&[String]>, value: &str) -> bool {
     let Some(list) = list else { return true };
@@ -70,6 +86,22 @@ mod tests {
         }
         let musl = Platform { libc: Some(vec!["musl".to_owned()]), ..Platform::default() };
         assert!(!X64.takes(&musl) && X64.takes(&Platform::default()));
+    }
+
+    #[test]
+    fn names_of_a_system_and_a_processor_are_believed() {
+        for (name, x64, arm) in [
+            ("@img/sharp-linux-x64", true, false),
+            ("@img/sharp-linuxmusl-x64", false, false),
+            ("@rollup/rollup-linux-arm64-gnu", false, true),
+            ("@esbuild/win32-x64", false, false),
+            ("windows-release", true, true),
+            ("fsevents", true, true),
+            ("@img/sharp-wasm32", true, true),
+        ] {
+            let platform = named_platform(name);
+            assert_eq!((X64.takes(&platform), ARM.takes(&platform)), (x64, arm), "{name}");
+        }
     }
 
     #[test]

@@ -5,15 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fresh_lock;
-use super::lock::{LOCK_FILES, Lock};
+use super::lock::Lock;
+use super::managers::{self, Chosen};
 use super::manifest::Manifest;
 use super::tools::Tools;
 use crate::error::{Error, Result};
 use crate::resolve::Context;
-
-/// Lock files of other package managers, which are not read.
-const OTHER_LOCKS: [(&str, &str); 4] =
-    [("yarn.lock", "yarn"), ("pnpm-lock.yaml", "pnpm"), ("bun.lock", "bun"), ("bun.lockb", "bun")];
 
 /// The lock that decides for a function.
 pub(super) struct Decided {
@@ -47,23 +44,23 @@ impl Locks {
         tools: &Tools,
     ) -> Result<Decided> {
         for above in folder.ancestors().take_while(|above| above.starts_with(project_root)) {
-            let Some(path) = lock_file(above) else { continue };
-            let lock = self.read(&path, above)?;
+            let Some(chosen) = managers::choose(above) else { continue };
+            let lock = self.read(&chosen, above)?;
             let Some(importer) = relative(folder, above).filter(|importer| lock.get(importer).is_some()) else {
                 continue;
             };
-            let by = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok(Decided { lock, importer, by, notes: Vec::new(), is_fresh: false });
+            let by = chosen.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Ok(Decided { lock, importer, by, notes: chosen.notes, is_fresh: false });
         }
         self.make(folder, project_root, context, tools)
     }
 
-    fn read(&mut self, path: &Path, folder: &Path) -> Result<Arc<Lock>> {
-        if let Some(lock) = self.read.get(path) {
+    fn read(&mut self, chosen: &Chosen, folder: &Path) -> Result<Arc<Lock>> {
+        if let Some(lock) = self.read.get(&chosen.path) {
             return Ok(Arc::clone(lock));
         }
-        let lock = Arc::new(Lock::read(path, folder)?);
-        self.read.insert(path.to_owned(), Arc::clone(&lock));
+        let lock = Arc::new(managers::read(chosen, folder)?);
+        self.read.insert(chosen.path.clone(), Arc::clone(&lock));
         Ok(lock)
     }
 
@@ -84,22 +81,15 @@ impl Locks {
                 .at(folder.join("package.json"), None)
                 .hint(format!("name it in `workspaces` of `{}`", root.join("package.json").display()))
         })?;
-        let mut notes = vec![
+        let notes = vec![
             "There is no package-lock.json, so npm chose the versions today and may choose others tomorrow; run `npm install --package-lock-only` and commit the lock.".to_owned(),
         ];
-        notes.extend(OTHER_LOCKS.iter().filter(|(file, _)| root.join(file).is_file()).map(|(file, tool)| {
-            format!("`{file}` is not read: only locks of npm decide, so versions may differ from those of {tool}.")
-        }));
         Ok(Decided { lock, importer, by: "package.json (npm)".to_owned(), notes, is_fresh: true })
     }
 }
 
-/// The lock file of a folder that npm would read.
-pub(super) fn lock_file(folder: &Path) -> Option<PathBuf> {
-    LOCK_FILES.iter().map(|name| folder.join(name)).find(|path| path.is_file())
-}
-
-fn relative(folder: &Path, above: &Path) -> Option<String> {
+/// A folder as a location in the lock of one above it.
+pub(super) fn relative(folder: &Path, above: &Path) -> Option<String> {
     let parts: Option<Vec<&str>> = folder.strip_prefix(above).ok()?.iter().map(|part| part.to_str()).collect();
     parts.map(|parts| parts.join("/"))
 }
@@ -122,7 +112,11 @@ pub(super) fn agree(lock: &Lock, location: &str, manifest: &Manifest, path: &Pat
                 say(locked.get(name)),
             ))
             .at(path, None)
-            .hint(format!("run `npm install` in `{}` and commit the lock", lock.folder.display())));
+            .hint(format!(
+                "run `{}` in `{}` and commit the lock",
+                lock.manager.install(),
+                lock.folder.display()
+            )));
         }
     }
     Ok(())

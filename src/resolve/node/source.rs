@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::lock::{Entry, Lock, is_package_name, slot_owner};
+use super::managers::Manager;
 use super::npmrc::{self, Config};
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::store::{Digest, Form, Remote, file_url, percent_decode};
 
 /// Where the files of a package are.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     /// In an archive.
     Archive(Digest),
@@ -27,7 +28,7 @@ pub(super) enum Source {
 }
 
 /// Where a package without a digest is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unlisted {
     /// An archive of the project.
     File(PathBuf),
@@ -40,8 +41,12 @@ pub(super) enum Unlisted {
 /// Finds where the files of the package at `location` are. Nothing from outside `project_root` is taken.
 pub(super) fn find(lock: &Lock, location: &str, project_root: &Path) -> Result<Source> {
     let Some(entry) = lock.get(location) else {
-        return Err(refused(lock, location, "is not in the lock", "run `npm install --package-lock-only`"));
+        return Err(refused(lock, location, "is not in the lock", &relock(lock)));
     };
+    if let Some(why) = &entry.refused {
+        let (why, hint) = why.split_once("; ").unwrap_or((why, ""));
+        return Err(refused(lock, location, why, hint));
+    }
     if slot_owner(location).is_none() {
         return folder(lock, location, Path::new(location), project_root);
     }
@@ -59,7 +64,7 @@ pub(super) fn find(lock: &Lock, location: &str, project_root: &Path) -> Result<S
     }
     match entry.integrity.as_deref().map(Digest::from_sri) {
         Some(Some(digest)) => Ok(Source::Archive(digest)),
-        Some(None) => Err(refused(lock, location, "has an integrity that cannot be read", ANEW)),
+        Some(None) => Err(refused(lock, location, "has an integrity that cannot be read", &anew(lock))),
         None => match file {
             Some(file) => Ok(Source::Unlisted(Unlisted::File(file))),
             None => address(lock, location, entry),
@@ -74,11 +79,11 @@ fn commit(lock: &Lock, location: &str, resolved: &str, project_root: &Path) -> R
     let (id, within) = id.split_once("::").unwrap_or((id, ""));
     if !GIT.iter().any(|start| url.starts_with(start)) || within.split(['/', ':']).any(|part| part == "..") {
         let what = format!("comes from `{}`, which is no address in Git", crate::process::redact(resolved));
-        return Err(refused(lock, location, &what, ANEW));
+        return Err(refused(lock, location, &what, &anew(lock)));
     }
     if !matches!(id.len(), 40 | 64) || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
         let what = format!("comes from `{}`, which names no full id of a commit", crate::process::redact(resolved));
-        return Err(refused(lock, location, &what, ANEW));
+        return Err(refused(lock, location, &what, &anew(lock)));
     }
     if let Some(path) = url.strip_prefix("git+file://") {
         inside(lock, location, Path::new(&percent_decode(path)), project_root)?;
@@ -96,9 +101,9 @@ fn address(lock: &Lock, location: &str, entry: &Entry) -> Result<Source> {
         (None, Some(version)) if is_package_name(&name) => format!("{name}@{version}"),
         (Some(other), _) => {
             let what = format!("is at `{}`, which is no address that can be fetched", crate::process::redact(other));
-            return Err(refused(lock, location, &what, ANEW));
+            return Err(refused(lock, location, &what, &anew(lock)));
         }
-        (None, _) => return Err(refused(lock, location, "has no integrity in the lock, and no version", ANEW)),
+        (None, _) => return Err(refused(lock, location, "has no integrity in the lock, and no version", &anew(lock))),
     };
     Ok(Source::Unlisted(Unlisted::Address(spec)))
 }
@@ -108,7 +113,17 @@ fn is_version(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'))
 }
 
-const ANEW: &str = "add it with `rm -rf node_modules package-lock.json && npm install --package-lock-only`; versions may move within their ranges";
+/// How to write a lock so that it says all again.
+fn anew(lock: &Lock) -> String {
+    let file = lock.path.file_name().unwrap_or_default().to_string_lossy();
+    let (file, relock) =
+        (if lock.manager == Manager::Npm { "package-lock.json" } else { &file }, lock.manager.relock());
+    format!("add it with `rm -rf node_modules {file} && {relock}`; versions may move within their ranges")
+}
+
+fn relock(lock: &Lock) -> String {
+    format!("run `{}`", lock.manager.relock())
+}
 
 fn refused(lock: &Lock, location: &str, what: &str, hint: &str) -> Error {
     Error::config(format!("{} (`{location}`) {what}", lock.label(location))).at(&lock.path, None).hint(hint)
@@ -171,8 +186,8 @@ fn inside(lock: &Lock, location: &str, relative: &Path, project_root: &Path) -> 
         return Err(outside());
     }
     let real = std::fs::canonicalize(&path).map_err(|e| {
-        let hint = "restore it, or run `npm install --package-lock-only` if it is gone for good";
-        refused(lock, location, &format!("cannot be read at `{}`", path.display()), hint).because(e)
+        let hint = format!("restore it, or run `{}` if it is gone for good", lock.manager.relock());
+        refused(lock, location, &format!("cannot be read at `{}`", path.display()), &hint).because(e)
     })?;
     let real_root = std::fs::canonicalize(project_root).map_err(|e| Error::io("read", project_root, &e))?;
     if real.starts_with(real_root) { Ok(path) } else { Err(outside()) }
@@ -189,12 +204,12 @@ pub(super) fn remote(lock: &Lock, location: &str, digest: Digest, config: &Confi
         Some(resolved) if is_web(resolved) => (config.replaced(&lock.name(location), resolved), false),
         Some(other) => {
             let what = format!("is at `{}`, which is no address that can be fetched", crate::process::redact(other));
-            return Err(refused(lock, location, &what, ANEW));
+            return Err(refused(lock, location, &what, &anew(lock)));
         }
         None => {
             let name = lock.name(location);
             let Some(version) = entry.and_then(|entry| entry.version.as_deref()) else {
-                return Err(refused(lock, location, "has neither an address nor a version in the lock", ANEW));
+                return Err(refused(lock, location, "has neither an address nor a version in the lock", &anew(lock)));
             };
             (npmrc::tarball_url(&config.registry(&name)?, &name, version), true)
         }

@@ -48,6 +48,9 @@ use run::Job;
 /// Files of packages by the paths where these lie.
 pub(super) type Trees = BTreeMap<String, Tree>;
 
+/// How the note begins on a name that no package has.
+pub(super) const UNUSED: &str = "`allow-scripts` names";
+
 /// So many files that are not packed are named.
 const SHOWN: usize = 3;
 
@@ -103,7 +106,7 @@ impl Scripts<'_> {
             work.package(path)?;
         }
         outcome.notes.extend(unused.iter().map(|name| {
-            format!("`allow-scripts` names `{name}`, but no package of this name that the function needs has an install script.")
+            format!("{UNUSED} `{name}`, but no package of this name that the function needs has an install script.")
         }));
         Ok(outcome)
     }

@@ -11,9 +11,10 @@ use crate::fsio;
 use crate::process::{Failure, Tool};
 use crate::report::{Task, Unit};
 use crate::resolve::node::platform::Target;
+use crate::resolve::node::scratch;
 use crate::resolve::node::tools::{self, LocalNode};
 use crate::resolve::{Context, environment};
-use crate::tree::{Entry, Tree};
+use crate::tree::Tree;
 
 /// What a package without a place in a project is run in.
 const MANIFEST: &str = "{\"name\": \"scripts\", \"version\": \"0.0.0\", \"private\": true}\n";
@@ -56,7 +57,7 @@ pub(super) fn run(job: &Job<'_>, context: &Context<'_>) -> Result<Done> {
     // By its real name: npm compares paths.
     let home = scratch.path().canonicalize().map_err(|e| Error::io("read", scratch.path(), &e))?.join("project");
     for (_, tree) in job.parts {
-        write_tree(tree, &home)?;
+        scratch::write_tree(tree, &home)?;
     }
     fsio::write_atomic(&home.join("package.json"), MANIFEST.as_bytes())?;
     if let Some(npmrc) = job.npmrc {
@@ -97,35 +98,6 @@ fn call(job: &Job<'_>, home: &Path) -> Tool {
         // It is named in `allow-scripts`; what else npm is told to ask for has been asked.
         .env("npm_config_dangerously_allow_all_scripts", "true");
     environment::without_shell(tools::aimed(tool, job.target, other_node.as_deref())).in_no_repository()
-}
-
-/// Writes a package's files below `home`, as they lie below the function's folder.
-fn write_tree(tree: &Tree, home: &Path) -> Result<()> {
-    for (path, entry) in tree.iter() {
-        let to = home.join(path.as_str());
-        match entry {
-            Entry::Directory => fsio::create_dir_all(&to)?,
-            Entry::Symlink { target } => link(target, &to)?,
-            Entry::File { executable, .. } => {
-                fsio::write_atomic(&to, &entry.read()?)?;
-                if *executable {
-                    fsio::make_executable(&to)?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn link(target: &str, at: &Path) -> Result<()> {
-    fsio::create_dir_all(at.parent().unwrap_or(Path::new(".")))?;
-    std::os::unix::fs::symlink(target, at).map_err(|e| Error::io("write", at, &e))
-}
-
-#[cfg(not(unix))]
-fn link(_target: &str, at: &Path) -> Result<()> {
-    Err(Error::failed(format!("`{}` is a link, which cannot be made here", at.display())))
 }
 
 /// Which scripts npm says that it has begun, and which of them failed.
