@@ -582,8 +582,10 @@ fn the_template_of_init_is_valid_when_its_comments_are_taken_away() {
     ]);
     let text = init_config(dir.path()).unwrap();
     let prose = |line: &str| line.starts_with("# ") && !line.contains(" = ") && !line.starts_with("# [");
+    // For functions of other kinds.
+    let elsewhere = |line: &str| line.contains("bin =") || line.contains("resolver =");
     let settings: Vec<&str> =
-        text.lines().filter(|l| !prose(l) && !l.contains("bin =")).map(|l| l.trim_start_matches("# ")).collect();
+        text.lines().filter(|l| !prose(l) && !elsewhere(l)).map(|l| l.trim_start_matches("# ")).collect();
     write(dir.path(), "lambda-pack.toml", &settings.join("\n"));
     let project = load(&at(dir.path())).unwrap();
     assert_eq!(project.functions[0].architecture, Architecture::Arm64);
