@@ -16,6 +16,7 @@ mod parts;
 mod plan;
 mod planned;
 mod publish;
+mod sbom;
 mod sdk;
 mod templates;
 
@@ -54,6 +55,10 @@ pub struct Options {
     pub today: Date,
     /// What the names of layers begin with that packages are split into.
     pub layer_prefix: String,
+    /// Write what is in each artifact beside it.
+    pub sbom: bool,
+    /// Layers of a base in a registry stay there: images are pushed, and their layouts need not be whole.
+    pub shallow_bases: bool,
 }
 
 /// What a run works with.
