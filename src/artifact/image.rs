@@ -120,7 +120,7 @@ pub fn fix(
             .hint("name another folder with `--out-dir`"));
     }
     fsio::create_dir_all(out_dir)?;
-    let staged = image::layout::stage(&image, &target)?;
+    let staged = image::layout::stage(&image, &target, store.root())?;
     image::layout::finish(&image, &target, &staged)?;
     Ok((target, image))
 }
