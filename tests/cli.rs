@@ -209,6 +209,8 @@ fn init_writes_a_config_that_builds() {
     # resolver = "go"                             # who packs it, where several could: docs/languages.md
     # build = "npm run bundle"                    # a command of your own, run in a copy of the folder
     # output = "dist"                             # the folder or zip that it leaves
+    # package = "image"                           # a container image instead of a zip
+    # base = "oci:../base"                        # what it is built on; else AWS's image of the runtime
     # layers = ["shared", "common"]               # also a layer of your own, or the ARN of one that exists
     # native = { collect = true }                 # brings the system's libraries along that the runtime lacks; also in layers
 

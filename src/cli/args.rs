@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crate::error::{Error, Result};
 use crate::lambda::{Architecture, Date};
 use crate::pipeline::Options;
-use crate::project::{self, Project, Selection};
+use crate::project::{self, PackageType, Project, Selection};
 use crate::split::Policy;
 
 /// Packs code of any language into what AWS Lambda accepts: no Docker, no framework.
@@ -201,7 +201,7 @@ pub(crate) struct ProjectArgs {
     pub(crate) arch: Option<String>,
 
     /// What a function becomes
-    #[arg(long, value_name = "TYPE", value_parser = ["zip", "image"])]
+    #[arg(long, value_name = "TYPE", value_parser = PackageType::NAMES)]
     pub(crate) package: Option<String>,
 
     /// What goes into layers
@@ -215,6 +215,10 @@ pub(crate) struct ProjectArgs {
     /// Where artifacts go [default: target/lambda-pack beside the config, or beside PATH]
     #[arg(long, value_name = "DIR")]
     pub(crate) out_dir: Option<PathBuf>,
+
+    /// Write what is in each artifact beside it, as CycloneDX (NAME.cdx.json)
+    #[arg(long)]
+    pub(crate) sbom: bool,
 
     /// What stdout gets
     #[arg(long, value_enum, default_value = "text")]
@@ -284,7 +288,7 @@ pub(crate) enum Color {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Zips, or folders that are to be zipped
+    /// Zips, folders that are to be zipped, and images: OCI layouts, `docker save` and OCI archives
     #[arg(required = true, value_name = "ARTIFACT")]
     pub(crate) artifacts: Vec<PathBuf>,
 
@@ -303,6 +307,14 @@ pub(crate) struct CheckArgs {
     /// They are layers [default: where nothing but folders of layers is at the root]
     #[arg(long)]
     pub(crate) layer: bool,
+
+    /// Write images anew as Lambda takes them (one manifest, gzipped layers), and judge these
+    #[arg(long, conflicts_with_all = ["layer", "handler"])]
+    pub(crate) fix: bool,
+
+    /// Where images go that are written anew, as NAME.oci [default: the current folder]
+    #[arg(long, value_name = "DIR", requires = "fix")]
+    pub(crate) out_dir: Option<PathBuf>,
 
     /// What stdout gets
     #[arg(long, value_enum, default_value = "text")]
@@ -387,10 +399,6 @@ impl ProjectArgs {
         if let Some(config) = self.config.as_ref().filter(|c| !c.is_file()) {
             return Err(Error::config(format!("`--config {}` names no file", config.display())));
         }
-        if let Some(package) = self.package.as_deref().filter(|package| *package != "zip") {
-            let error = Error::config(format!("`--package {package}` is not built by this version"));
-            return Err(error.hint("`--package zip` is"));
-        }
         if let Some(template) = self.template.as_ref().filter(|file| !file.is_file()) {
             return Err(Error::config(format!("`--template {}` names no file", template.display())));
         }
@@ -405,6 +413,7 @@ impl ProjectArgs {
             handler: self.handler.clone(),
             architecture: self.arch.as_deref().and_then(Architecture::parse),
             layers: self.layers.as_deref().and_then(Policy::parse),
+            package: self.package.as_deref().and_then(PackageType::parse),
         })
     }
 
@@ -417,6 +426,8 @@ impl ProjectArgs {
             no_cache: self.no_cache,
             today: today()?,
             layer_prefix: self.layer_name_prefix.clone(),
+            sbom: self.sbom,
+            shallow_bases: false,
         })
     }
 }

@@ -1,9 +1,12 @@
 //! `manifest.json`: what was packed, for scripts. Everything in it is deterministic but the timings and what the rules say
 //! of runtimes' dates.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{Plan, PlannedFunction, PlannedLayer, PlannedPackage, Timings};
+use super::{images, sbom};
 use crate::finding::Finding;
 use crate::lambda::{Architecture, ZIP_DIRECT_LIMIT};
 use crate::pack::Artifact;
@@ -33,7 +36,7 @@ pub struct Manifest {
 pub struct ManifestFunction {
     /// Its name.
     pub name: String,
-    /// `Zip`.
+    /// `Zip` or `Image`.
     pub package_type: &'static str,
     /// Lambda's identifier.
     pub runtime: String,
@@ -58,6 +61,12 @@ pub struct ManifestFunction {
     /// The object in S3; only after `publish`, and only for a zip that went there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3: Option<ManifestObject>,
+    /// The image; absent for a zip, when Lambda would refuse it, and in a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ManifestImage>,
+    /// What is in it, as CycloneDX: a file relative to the manifest. Only with `--sbom`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<String>,
     /// The file that decided the packages.
     pub resolved_by: String,
     /// Packages in the order of their names.
@@ -92,6 +101,9 @@ pub struct ManifestLayer {
     /// The object in S3; only after `publish`, and only for a zip that went there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3: Option<ManifestObject>,
+    /// What is in it, as CycloneDX: a file relative to the manifest. Only with `--sbom`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<String>,
     /// Its version: that which exists, or after `--publish-layers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
@@ -115,6 +127,25 @@ pub struct ManifestObject {
     /// `S3ObjectStorageMode`, when it is not Lambda's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_mode: Option<&'static str>,
+}
+
+/// A finished image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ManifestImage {
+    /// `REPOSITORY@sha256:…`; only after `publish`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// The digest of its manifest.
+    pub digest: String,
+    /// The folder of its OCI layout, relative to the manifest.
+    pub layout: String,
+    /// Bytes of the manifest, the config and all layers.
+    pub bytes: u64,
+    /// Bytes of all layers unpacked, as far as they are known.
+    pub uncompressed_bytes: u64,
+    /// An archive of it, relative to the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
 }
 
 /// How a zip gets to Lambda.
@@ -185,6 +216,10 @@ impl Manifest {
             .enumerate()
             .map(|(i, function)| {
                 let artifact = artifacts.get(i).cloned().flatten();
+                if let Some(spec) = &function.spec.image {
+                    let image = artifact.map(|artifact| images::described(artifact, spec, &function.spec.name));
+                    return ManifestFunction { image, package_type: "Image", ..describe(function) };
+                }
                 let upload = artifact.as_ref().map(|a| Upload::of(a.bytes));
                 ManifestFunction { artifact, upload, ..describe(function) }
             })
@@ -208,9 +243,23 @@ impl Manifest {
     pub fn of_plan(plan: &Plan) -> Self {
         let mut manifest = Self::new(plan, &[], &[]);
         for (described, function) in manifest.functions.iter_mut().zip(&plan.functions) {
-            described.estimated_zip_bytes = Some(function.estimated_zip_bytes());
+            described.estimated_zip_bytes = function.spec.image.is_none().then(|| function.estimated_zip_bytes());
         }
         manifest
+    }
+
+    /// Says of everything that is packed where its bill is; gives the names of what that is.
+    pub(super) fn name_sboms(&mut self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for function in self.functions.iter_mut().filter(|f| f.artifact.is_some() || f.image.is_some()) {
+            function.sbom = Some(sbom::file_name(&function.name));
+            names.insert(function.name.clone());
+        }
+        for layer in self.layers.iter_mut().filter(|layer| layer.artifact.is_some()) {
+            layer.sbom = Some(sbom::file_name(&layer.name));
+            names.insert(layer.name.clone());
+        }
+        names
     }
 
     /// Indented JSON with a line break at the end.
@@ -250,6 +299,7 @@ fn describe_layer(layer: &PlannedLayer, artifact: Option<Artifact>) -> ManifestL
         functions: layer.users.clone(),
         packages: packages(&layer.packages, &layer.name),
         s3: None,
+        sbom: None,
         // Of one in a template, only its name may be known.
         arn: layer.arn.clone().filter(|arn| arn.starts_with("arn:")),
         is_own: layer.is_own,
@@ -270,6 +320,8 @@ fn describe(function: &PlannedFunction) -> ManifestFunction {
         unzipped_total_bytes: function.unzipped_bytes() + function.layers_bytes,
         upload: None,
         s3: None,
+        image: None,
+        sbom: None,
         // Without the tool and its version, which are this machine's.
         resolved_by: function.resolved_by.split(" (").next().unwrap_or_default().to_owned(),
         packages: packages(&function.packages, "function"),

@@ -5,6 +5,7 @@
 
 mod build;
 mod draft;
+mod images;
 mod layers;
 mod manifest;
 mod native;
@@ -15,6 +16,7 @@ mod parts;
 mod plan;
 mod planned;
 mod publish;
+mod sbom;
 mod sdk;
 mod templates;
 
@@ -25,7 +27,9 @@ use std::time::{Duration, Instant};
 
 pub use build::{Built, build, self_check};
 pub use layers::PlannedLayer;
-pub use manifest::{GENERATOR, Manifest, ManifestFunction, ManifestLayer, ManifestObject, ManifestPackage, Upload};
+pub use manifest::{
+    GENERATOR, Manifest, ManifestFunction, ManifestImage, ManifestLayer, ManifestObject, ManifestPackage, Upload,
+};
 pub use plan::plan;
 pub use planned::{Plan, PlannedFunction, PlannedPackage};
 pub use publish::{Sendings, publish};
@@ -51,6 +55,10 @@ pub struct Options {
     pub today: Date,
     /// What the names of layers begin with that packages are split into.
     pub layer_prefix: String,
+    /// Write what is in each artifact beside it.
+    pub sbom: bool,
+    /// Layers of a base in a registry stay there: images are pushed, and their layouts need not be whole.
+    pub shallow_bases: bool,
 }
 
 /// What a run works with.

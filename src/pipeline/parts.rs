@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use super::images;
 use crate::finding::Finding;
 use crate::fresh::Inputs;
 use crate::lambda::Runtime;
@@ -63,11 +64,13 @@ impl Parts<'_> {
             true => Vec::new(),
             false => self.native.inputs.as_ref()?.files.clone(),
         };
+        let (base, base_of_the_day) = images::inputs(self.spec);
         let inputs = self.resolution.inputs.clone().filter(|_| !self.resolution.packages.iter().any(is_local));
         inputs.map(|inputs| Inputs {
-            files: inputs.files.into_iter().chain(native).collect(),
+            files: inputs.files.into_iter().chain(native).chain(base).collect(),
             facts: self.facts.clone(),
-            ..inputs
+            folders: inputs.folders,
+            of_the_day: inputs.of_the_day || base_of_the_day,
         })
     }
 }

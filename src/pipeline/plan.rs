@@ -7,6 +7,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::draft::{Draft, Role, Scene, Settled, resolve_all};
+use super::images::{self, Bases};
 use super::layers::{self, Layers, Mount, Placement, PlannedLayer};
 use super::native;
 use super::own_layers::{self, Sources};
@@ -51,6 +52,7 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
             drafts.par_iter_mut().for_each(|draft| draft.compare(earlier, &resolvers, &facts, scene));
         });
     }
+    let is_packed = earlier.is_some();
     let earlier = earlier.unwrap_or(&nothing);
     let standing = stand_together(&mut drafts, scene, earlier);
     timed(&mut timings.resolve, || resolve_all(&mut drafts, &resolvers, project, &skip, session))?;
@@ -65,6 +67,7 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
         let functions = parts.par_iter_mut().filter(|(role, _)| role.is_function()).map(|(_, parts)| parts);
         native::of_functions(functions, &own)
     })?;
+    let bases = timed(&mut timings.resolve, || Bases::open(&parts, project, session, is_packed))?;
     let mut layers = timed(&mut timings.split, || match standing {
         Some(kept) => Ok(kept),
         None => split_all(&parts, own, project, session, earlier),
@@ -78,10 +81,10 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
         let placed: Vec<_> = functions.zip(&layers.of).collect();
         let finish = |(parts, placement): (Parts<'_>, &Placement)| {
             task.advance(1);
-            finish(parts, placement, &layers, &mounts, session)
+            finish(parts, placement, &layers, &mounts, &bases, session)
         };
-        placed.into_par_iter().map(finish).collect::<Vec<_>>()
-    });
+        collect(placed.into_par_iter().map(finish).collect())
+    })?;
     functions.extend(finished);
     functions.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
     findings.extend(functions.iter().flat_map(|function| function.trace.findings.iter().cloned()));
@@ -200,8 +203,9 @@ fn finish(
     placement: &Placement,
     layers: &Layers,
     mounts: &HashMap<Vec<usize>, Mount>,
+    bases: &Bases,
     session: Session<'_>,
-) -> PlannedFunction {
+) -> Result<PlannedFunction> {
     let empty = Mount::default();
     let mount = mounts.get(&placement.layers).unwrap_or(&empty);
     let spec = parts.spec;
@@ -221,6 +225,11 @@ fn finish(
         opt_is_known: mount.is_known,
     };
     let found = parts.native.explain(check::check(&subject), "", parts.runtime);
+    let image = bases.of(spec, parts.runtime).map(|base| images::plan(&parts, &tree, &mount.tree, base));
+    let found = match &image {
+        Some(image) => images::judge(found, image, spec, session.store)?,
+        None => found,
+    };
     let mut found = native::unsaid(found, &attached);
     // Who has built a file knows more of it.
     let own = &parts.resolution.findings;
@@ -234,14 +243,16 @@ fn finish(
         layer: place(index).map(|at| layers.planned[at].name.clone()),
         ..PlannedPackage::of(package)
     });
-    PlannedFunction {
+    Ok(PlannedFunction {
         spec: spec.clone(),
         packages: packages
             .chain(PlannedPackage::all_bundled(&parts.resolution.bundled))
             .chain(PlannedPackage::all_native(&parts.native.packages))
             .collect(),
-        layers: attached.iter().map(|layer| layer.name.clone()).collect(),
-        layers_bytes: mount.bytes,
+        // What is in an image is no layer of the function.
+        layers: attached.iter().filter(|_| image.is_none()).map(|layer| layer.name.clone()).collect(),
+        layers_bytes: if image.is_some() { 0 } else { mount.bytes },
+        image: image.map(Box::new),
         tree,
         kept: None,
         trace: Trace { own: parts.own.clone(), inputs: parts.inputs(), findings },
@@ -249,7 +260,7 @@ fn finish(
         notes: parts.resolution.notes.into_iter().chain(parts.native.notes).collect(),
         resolved_by: parts.resolution.resolved_by,
         handler: parts.handler,
-    }
+    })
 }
 
 /// Folders that are never part of a package.

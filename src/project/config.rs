@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use super::AwsSdk;
 use super::builds::{self, BuildChoice, GoChoice};
 use super::bundle::{self, Bundle};
+use super::image::{self, WrittenImage};
 use super::layers::{self, WrittenLayer};
 use super::native::{self, NativeChoice};
 use super::reader::{Document, Item, Located, Section, suggest};
-use crate::error::{Error, Position, Result};
+use crate::error::{Position, Result};
 use crate::finding::{Level, Override, Overrides, Rule};
 use crate::fsio;
 use crate::lambda::{Architecture, FUNCTION_NAME_LENGTH};
@@ -26,6 +27,7 @@ const SETTINGS: &[&str] = &[
     "package",
     "layers",
     "base",
+    "image",
     "include",
     "exclude",
     "environment",
@@ -95,6 +97,7 @@ pub(crate) struct Settings {
     pub(crate) native: NativeChoice,
     pub(crate) build: BuildChoice,
     pub(crate) go: Option<GoChoice>,
+    pub(crate) image: WrittenImage,
     pub(crate) aws_sdk: Option<Located<AwsSdk>>,
     /// How esbuild bundles it; nothing within for what is not to be bundled.
     pub(crate) bundle: Option<Located<Option<Bundle>>>,
@@ -127,6 +130,7 @@ impl Settings {
             native: self.native,
             build: self.build,
             go: self.go.or_else(|| defaults.go.clone()),
+            image: self.image.over(&defaults.image),
             default_aws_sdk: defaults.aws_sdk.as_ref().map(|sdk| sdk.value).or(defaults.default_aws_sdk),
             aws_sdk: self.aws_sdk,
             default_bundle: match &defaults.bundle {
@@ -215,15 +219,6 @@ fn store(section: &Section<'_>) -> Result<Option<Place>> {
     })
 }
 
-fn key_of(section: &Section<'_>, key: &str) -> Located<String> {
-    let found = section.keys().find(|k| k.value == key);
-    found.unwrap_or_else(|| Located { value: key.to_owned(), at: section.at() })
-}
-
-fn not_built(key: &Located<String>, what: &str) -> Error {
-    key.error(format!("{what} is not built by this version"))
-}
-
 fn functions(section: &Section<'_>, scope: &Scope<'_>, defaults: &Settings) -> Result<Vec<Written>> {
     let known: Vec<&str> = OF_FUNCTIONS.iter().chain(SETTINGS).copied().collect();
     let mut written: Vec<Written> = Vec::new();
@@ -310,7 +305,6 @@ pub(super) fn below_root(path: &Located<String>, scope: &Scope<'_>, key: &str) -
 }
 
 pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Settings> {
-    unbuilt(section)?;
     let mut out = Settings {
         runtime: section.text("runtime")?.map(|text| text.value),
         handler: section.text("handler")?.map(|text| text.value),
@@ -325,8 +319,9 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         native: native::native(section, scope)?,
         build: builds::build(section)?,
         go: builds::go(section)?,
+        image: image::image(section, scope)?,
         aws_sdk: section.text("aws-sdk")?.map(aws_sdk).transpose()?,
-        bundle: bundle::bundle(section)?.map(|value| Located { value, at: key_of(section, "bundle").at }),
+        bundle: bundle::bundle(section)?.map(|value| Located { value, at: section.at_key("bundle") }),
         ..Settings::default()
     };
     let home = section.text("path")?.map(|path| fsio::normalize(scope.base, Path::new(&path.value)));
@@ -365,26 +360,6 @@ fn slim(section: &Section<'_>) -> Result<Option<Slim>> {
         slim.add(rule);
     }
     Ok(Some(slim))
-}
-
-/// Refuses what the config's format has and this version does not build.
-fn unbuilt(section: &Section<'_>) -> Result<()> {
-    let (key, values, built) = ("package", ["zip", "image"], "zip");
-    if let Some(value) = section.text(key)? {
-        if !values.contains(&value.value.as_str()) {
-            let error = value.error(format!("`{key}` cannot be `{}`", value.value));
-            return Err(suggest(error, &value.value, &values, "values"));
-        }
-        if value.value != built {
-            return Err(
-                not_built(&value, &format!("`{key} = \"{}\"`", value.value)).hint(format!("`{key} = \"{built}\"` is"))
-            );
-        }
-    }
-    if section.text("base")?.is_some() {
-        return Err(not_built(&key_of(section, "base"), "`base`, which belongs to `package = \"image\"`,"));
-    }
-    Ok(())
 }
 
 fn aws_sdk(text: Located<String>) -> Result<Located<AwsSdk>> {

@@ -197,6 +197,7 @@ impl<'a> Loader<'a> {
             slim: settings.slim.unwrap_or_default(),
             native: settings.native,
             build: BuildChoice { go_main, go: settings.go.unwrap_or_default(), ..settings.build },
+            image: settings.image.spec(self.selection.package),
             aws_sdk,
             bundle,
             defined_at: (!detected).then_some(name.at),

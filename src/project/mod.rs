@@ -13,6 +13,7 @@ mod detect;
 mod functions;
 mod go;
 mod handler;
+mod image;
 mod init;
 mod layers;
 mod native;
@@ -31,6 +32,7 @@ pub use builds::{BuildChoice, GoChoice, MakeTarget};
 pub use bundle::Bundle;
 pub use go::GoMain;
 pub use handler::{MissingHandler, bundle_handler, find_handler};
+pub use image::{ImageArchive, ImageSpec, PackageType};
 pub use init::init_config;
 pub use native::NativeChoice;
 pub use spec::{AwsSdk, CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
@@ -64,6 +66,8 @@ pub struct Selection {
     pub handler: Option<String>,
     /// The architecture instead of what is written.
     pub architecture: Option<Architecture>,
+    /// What functions become, instead of what is written.
+    pub package: Option<PackageType>,
     /// The template that describes the project. Absolute.
     pub template: Option<PathBuf>,
     /// Values of a template's parameters.

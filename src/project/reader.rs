@@ -190,7 +190,12 @@ impl<'a> Section<'a> {
         self.field(key).is_some()
     }
 
-    /// The keys, where they stand.
+    /// Where a key stands; where the section does when it has no such key.
+    pub(crate) fn at_key(&self, key: &str) -> Position {
+        self.keys().find(|found| found.value == key).map_or_else(|| self.at(), |found| found.at)
+    }
+
+    /// Its keys, in the order of the file.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Located<String>> + use<'_, 'a> {
         self.table.fields.iter().map(|field| self.document.located(field.key_start, field.key.clone()))
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::samconfig::SamConfig;
-use super::{BuildChoice, Bundle, NativeChoice};
+use super::{BuildChoice, Bundle, ImageSpec, NativeChoice};
 use crate::error::Position;
 use crate::finding::{Finding, Overrides};
 use crate::lambda::Architecture;
@@ -154,6 +154,8 @@ pub struct FunctionSpec {
     pub native: NativeChoice,
     /// How it is built.
     pub build: BuildChoice,
+    /// How its image is made; nothing for a zip.
+    pub image: Option<ImageSpec>,
     /// Where the config defines it.
     pub defined_at: Option<Position>,
 }
@@ -197,6 +199,7 @@ impl FunctionSpec {
             bundle: None,
             native: NativeChoice::default(),
             build: BuildChoice::default(),
+            image: None,
             defined_at: None,
         }
     }

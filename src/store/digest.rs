@@ -75,6 +75,17 @@ impl Digest {
             .max_by_key(|d| d.algorithm)
     }
 
+    /// As images name it: `sha256:` and hexadecimal digits in lower case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (algorithm, hex) = text.split_once(':')?;
+        Self::from_hex(algorithm, hex).filter(|_| !hex.contains(|c: char| c.is_ascii_uppercase()))
+    }
+
+    /// Of what a hasher of SHA-256 has taken.
+    pub(crate) fn of_sha256(hasher: sha2::Sha256) -> Self {
+        Self { algorithm: Algorithm::Sha256, bytes: hasher.finalize().to_vec() }
+    }
+
     /// The hash function.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -188,5 +199,7 @@ mod tests {
             assert_eq!(Digest::from_sri(bad), None, "{bad}");
         }
         assert_eq!(Digest::from_hex("sha256", "abc"), None);
+        assert_eq!(Digest::parse(&sha256(b"").to_string()), Some(sha256(b"")));
+        assert_eq!(Digest::parse(&sha256(b"").to_string().to_uppercase()), None);
     }
 }

@@ -13,13 +13,14 @@
 //!   answers-v1/
 //!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer
 //!   entries-v1/                what was deflated once (see `entries`)
-//!
+//!   blobs-v1/                  layers of images (see `blobs`)
 //! ```
 //!
 //! A bucket carries its version in its name. Files are written under a temporary name and renamed; two processes that
 //! fetch the same archive both succeed. An entry whose bytes do not have their digest is thrown away and fetched again.
 
 mod archive;
+mod blobs;
 mod contents;
 mod digest;
 mod entries;
@@ -38,6 +39,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use archive::{Archive, Member};
+pub use blobs::{Blobs, KeptBlob};
 pub use digest::{Algorithm, Digest, Hasher, encode_hex, sha256};
 pub use entries::{Entries, WORTH};
 pub(crate) use fetch::percent_decode;
@@ -54,9 +56,9 @@ pub use crate::pack::zip::Method;
 const ARCHIVES: &str = "archives-v1";
 const ANSWERS: &str = "answers-v1";
 /// Those of this version.
-const CURRENT: &[&str] = &[ARCHIVES, ANSWERS, entries::ENTRIES, trees::TREES];
+const CURRENT: &[&str] = &[ARCHIVES, ANSWERS, entries::ENTRIES, trees::TREES, blobs::BLOBS];
 /// What the names of buckets of all versions start with.
-const BUCKETS: &[&str] = &["archives-v", "answers-v", "entries-v", "trees-v"];
+const BUCKETS: &[&str] = &["archives-v", "answers-v", "entries-v", "trees-v", "blobs-v"];
 /// For how long an answer is taken again. A zip that was made of it stands as long once more: together a day.
 pub const ANSWER_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
@@ -139,6 +141,11 @@ impl Store {
     /// The bucket of unpacked files.
     pub fn trees(&self) -> Trees {
         Trees::new(&self.root)
+    }
+
+    /// Layers of images.
+    pub fn blobs(&self) -> Blobs {
+        Blobs::new(&self.root)
     }
 
     fn slot(&self, form: Form, digest: &Digest) -> PathBuf {

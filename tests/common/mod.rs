@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 pub mod fake_s3;
+pub mod oci;
 pub mod runtime_api;
 pub mod s3;
 pub mod server;

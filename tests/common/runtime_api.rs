@@ -26,20 +26,28 @@ pub fn invoke(bootstrap: &Path, event: &str) -> String {
 
 /// Starts a runtime, gives it one event, and returns what it answers.
 pub fn serve_one(mut command: Command, event: &str) -> String {
+    invoke_by(event, |address| {
+        for (name, value) in [
+            ("AWS_LAMBDA_RUNTIME_API", address),
+            ("AWS_LAMBDA_FUNCTION_NAME", "api"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "group"),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
+        ] {
+            command.env(name, value);
+        }
+        command
+    })
+}
+
+/// The same by a command of the test's own, which gets the address of the Runtime API.
+pub fn invoke_by(event: &str, command: impl FnOnce(&str) -> Command) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    for (name, value) in [
-        ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
-        ("AWS_LAMBDA_FUNCTION_NAME", "api"),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
-        ("AWS_LAMBDA_LOG_GROUP_NAME", "group"),
-        ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
-    ] {
-        command.env(name, value);
-    }
-    command.stdin(Stdio::null());
-    let _running = Running(command.spawn().unwrap_or_else(|e| panic!("{command:?} does not start: {e}")));
+    let mut command = command(&address);
+    let spawned = command.stdin(Stdio::null()).spawn();
+    let _running = Running(spawned.unwrap_or_else(|e| panic!("{command:?} does not start: {e}")));
     let (sender, receiver) = mpsc::channel();
     let event = event.to_owned();
     std::thread::spawn(move || {
