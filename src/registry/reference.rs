@@ -1,0 +1,435 @@
+//! Names of images: `[host[:port]/]repository[:tag][@sha256:…]`, read as Docker reads them.
+//!
+//! Source: `reference` of the distribution project for the grammar and for Docker Hub's defaults; the Amazon ECR User Guide
+//! and the amazon-ecr-credential-helper for the hosts of ECR.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::error::{Error, Result};
+use crate::store::Digest;
+
+/// Longest repository name. Source: the OCI distribution specification, "Pulling manifests".
+const NAME_LENGTH: usize = 255;
+/// Longest tag. Source: the same.
+const TAG_LENGTH: usize = 128;
+/// What Docker Hub is called in names, and where it answers.
+const HUB: &str = "docker.io";
+const HUB_API: &str = "registry-1.docker.io";
+/// Under which Docker keeps the credentials of the Hub.
+const HUB_LOGIN: &str = "https://index.docker.io/v1/";
+
+/// A registry: a host and, where it has one, a port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Host(String);
+
+/// What the host of a private registry of ECR says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EcrHost {
+    /// The account that it belongs to.
+    pub account: String,
+    /// Its region.
+    pub region: String,
+}
+
+/// A repository in a registry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Repository {
+    /// The registry.
+    pub host: Host,
+    /// Its name there, such as `library/python`.
+    pub name: String,
+}
+
+/// An image in a repository: by tag, by digest, or by both, of which the digest counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Where it is.
+    pub repository: Repository,
+    /// Its tag, when it is written.
+    pub tag: Option<String>,
+    /// Its digest, when it is written.
+    pub digest: Option<Digest>,
+}
+
+impl Host {
+    /// A host as it stands in a name, such as `ghcr.io` or `127.0.0.1:5000`.
+    ///
+    /// # Errors
+    /// When it cannot be a host.
+    pub fn parse(text: &str) -> Result<Self> {
+        let bad = |why: &str| Err(Error::config(format!("`{text}` is no host of a registry: {why}")));
+        let (name, port) = match text.strip_prefix('[') {
+            Some(rest) => match rest.split_once(']') {
+                Some((address, rest)) if address.parse::<Ipv6Addr>().is_ok() => (address, rest.strip_prefix(':')),
+                _ => return bad("what is in brackets is no IPv6 address"),
+            },
+            None => match text.split_once(':') {
+                Some((name, port)) => (name, Some(port)),
+                None => (text, None),
+            },
+        };
+        let is_label = |label: &str| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        if !text.starts_with('[') && (name.len() > 253 || !name.split('.').all(is_label)) {
+            return bad("it has letters, digits and `-` between dots");
+        }
+        if port.is_some_and(|port| port.parse::<u16>().is_err() || !port.bytes().all(|b| b.is_ascii_digit())) {
+            return bad("its port is no number");
+        }
+        let rest = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or("", |(_, rest)| rest);
+        if !rest.is_empty() && !rest.starts_with(':') {
+            return bad("a port follows the bracket after `:`");
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+
+    /// As it stands in names.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn name(&self) -> &str {
+        match self.0.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => self.0.split(':').next().unwrap_or_default(),
+        }
+    }
+
+    /// Whether it is this machine itself, where other tools, too, ask without TLS.
+    pub fn is_loopback(&self) -> bool {
+        let name = self.name();
+        name == "localhost" || name.ends_with(".localhost") || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    }
+
+    /// Scheme, host and port that requests go to.
+    pub fn origin(&self) -> String {
+        match self.0.as_str() {
+            HUB | "index.docker.io" => format!("https://{HUB_API}"),
+            host if self.is_loopback() => format!("http://{host}"),
+            host => format!("https://{host}"),
+        }
+    }
+
+    /// Under which names its credentials may be kept, the best first.
+    pub(super) fn logins(&self) -> Vec<String> {
+        match self.0.as_str() {
+            HUB | "index.docker.io" | HUB_API => {
+                [HUB_LOGIN, "index.docker.io", HUB, HUB_API].map(str::to_owned).to_vec()
+            }
+            host => vec![host.to_owned(), format!("https://{host}"), format!("http://{host}")],
+        }
+    }
+
+    /// Account and region, when this is a private registry of ECR.
+    pub fn ecr(&self) -> Option<EcrHost> {
+        const SUFFIXES: &[&str] = &[
+            "amazonaws.com",
+            "amazonaws.com.cn",
+            "amazonaws.eu",
+            "on.aws",
+            "on.amazonwebservices.com.cn",
+            "c2s.ic.gov",
+            "sc2s.sgov.gov",
+            "cloud.adc-e.uk",
+            "csp.hci.ic.gov",
+        ];
+        let (account, rest) = self.0.split_once('.')?;
+        let rest = rest.strip_prefix("dkr.ecr").or_else(|| rest.strip_prefix("dkr-ecr"))?;
+        let (region, suffix) = rest.strip_prefix("-fips").unwrap_or(rest).strip_prefix('.')?.split_once('.')?;
+        let is_ecr = is_account(account) && !region.is_empty() && SUFFIXES.contains(&suffix);
+        is_ecr.then(|| EcrHost { account: account.to_owned(), region: region.to_owned() })
+    }
+
+    /// Whether this is Amazon's public gallery.
+    pub fn is_ecr_public(&self) -> bool {
+        matches!(self.0.as_str(), "public.ecr.aws" | "ecr-public.aws.com")
+    }
+}
+
+/// Whether this is an account id of AWS.
+pub(super) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Repository {
+    /// A repository by host and name.
+    ///
+    /// # Errors
+    /// When one of them cannot be one.
+    pub fn new(host: Host, name: &str) -> Result<Self> {
+        check_name(name)?;
+        Ok(Self { host, name: name.to_owned() })
+    }
+
+    /// A repository as people write it, without tag and digest.
+    ///
+    /// # Errors
+    /// When it is none, or there is more.
+    pub fn parse(text: &str) -> Result<Self> {
+        let reference = Reference::parse(text)?;
+        if reference.tag.is_some() || reference.digest.is_some() {
+            return Err(Error::config(format!("`{text}` names an image, and a repository is wanted"))
+                .hint("leave out what follows the repository's name"));
+        }
+        Ok(reference.repository)
+    }
+
+    /// The address of something below it, such as `blobs/sha256:…`.
+    pub(super) fn url(&self, below: &str) -> String {
+        format!("{}/v2/{}/{below}", self.host.origin(), self.name)
+    }
+
+    /// The image in it with this digest.
+    pub fn at(&self, digest: &Digest) -> Reference {
+        Reference { repository: self.clone(), tag: None, digest: Some(digest.clone()) }
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.name)
+    }
+}
+
+/// Whether the first part of a name is a host, as Docker decides it: else the name is one of the Hub's, or, where a
+/// repository of ECR may stand, one of ECR's.
+pub fn names_host(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(first, _)| {
+        first.contains(['.', ':', '[']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase())
+    })
+}
+
+/// Whether a repository may have this name.
+pub(super) fn check_name(name: &str) -> Result<()> {
+    let bad = |why: &str| Err(Error::config(format!("`{name}` is no name of a repository: {why}")));
+    if name.len() > NAME_LENGTH {
+        return bad(&format!("it has more than {NAME_LENGTH} characters"));
+    }
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let is_part = |part: &str| {
+        // Words, with one `.`, one or two `_`, or any number of `-` between two of them.
+        let words: Vec<&str> = part.split(['.', '_', '-']).collect();
+        let (first, last) = (words.first().copied().unwrap_or_default(), words.last().copied().unwrap_or_default());
+        is_word(first)
+            && is_word(last)
+            && words.iter().all(|word| word.is_empty() || is_word(word))
+            && separators(part).all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
+    };
+    if name.split('/').all(is_part) {
+        return Ok(());
+    }
+    bad("it has lower-case letters and digits, with `.`, `_`, `-` or `/` between them")
+}
+
+/// Runs of `.`, `_` and `-` in a part of a name.
+fn separators(part: &str) -> impl Iterator<Item = &str> {
+    part.split(|c: char| !".-_".contains(c)).filter(|run| !run.is_empty())
+}
+
+/// Whether this may be a tag.
+pub fn is_tag(text: &str) -> bool {
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    (1..=TAG_LENGTH).contains(&text.len())
+        && text.bytes().next().is_some_and(is_word)
+        && text.bytes().all(|b| is_word(b) || b == b'.' || b == b'-')
+}
+
+impl Reference {
+    /// An image as people write it. Without a host it is one of Docker Hub's.
+    ///
+    /// # Errors
+    /// When it is none; the error says which part.
+    pub fn parse(text: &str) -> Result<Self> {
+        let bad = |why: String| Error::config(format!("`{text}` names no image: {why}"));
+        if text.contains("://") {
+            return Err(bad("it begins with a scheme".to_owned()).hint("write `host/repository:tag`"));
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => {
+                let parsed = digest.split_once(':').and_then(|(algorithm, hex)| {
+                    let is_lower = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+                    // Source: "Registered algorithms" of the OCI image specification.
+                    let is_known = matches!(algorithm, "sha256" | "sha512") && is_lower;
+                    is_known.then(|| Digest::from_hex(algorithm, hex)).flatten()
+                });
+                (rest, Some(parsed.ok_or_else(|| bad("what follows `@` is no `sha256:` and 64 digits".to_owned()))?))
+            }
+            None => (text, None),
+        };
+        // A colon before the last slash belongs to a port.
+        let at = rest.rfind('/').map_or(0, |at| at + 1);
+        let (name, tag) = match rest[at..].split_once(':') {
+            Some((name, tag)) => (&rest[..at + name.len()], Some(tag)),
+            None => (rest, None),
+        };
+        if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
+            return Err(bad(format!("`{tag}` is no tag: at most {TAG_LENGTH} letters, digits, `_`, `.` and `-`")));
+        }
+        let repository = Self::repository(name).map_err(|e| bad(e.message().to_owned()))?;
+        Ok(Self { repository, tag: tag.map(str::to_owned), digest })
+    }
+
+    fn repository(name: &str) -> Result<Repository> {
+        match name.split_once('/').filter(|_| names_host(name)) {
+            Some((host, name)) => {
+                let host = Host::parse(host)?;
+                let is_hub = matches!(host.as_str(), HUB | "index.docker.io");
+                if is_hub && !name.contains('/') {
+                    return Repository::new(host, &format!("library/{name}"));
+                }
+                Repository::new(host, name)
+            }
+            None if name.contains('/') => Repository::new(Host(HUB.to_owned()), name),
+            None => {
+                check_name(name)?;
+                Repository::new(Host(HUB.to_owned()), &format!("library/{name}"))
+            }
+        }
+    }
+
+    /// The digest, else the tag, else `latest`: what its manifest is asked for by.
+    pub(super) fn selector(&self) -> String {
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => digest.to_string(),
+            (None, Some(tag)) => tag.clone(),
+            (None, None) => "latest".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        match &self.digest {
+            Some(digest) => write!(f, "@{digest}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn names_are_read_as_docker_reads_them() {
+        for (text, host, name, selector) in [
+            ("python", "docker.io", "library/python", "latest"),
+            ("python:3.13", "docker.io", "library/python", "3.13"),
+            ("docker.io/python", "docker.io", "library/python", "latest"),
+            ("a/b:c", "docker.io", "a/b", "c"),
+            ("localhost/x", "localhost", "x", "latest"),
+            ("localhost:5000/x:1", "localhost:5000", "x", "1"),
+            ("[::1]:5000/x/y", "[::1]:5000", "x/y", "latest"),
+            ("GHCR.io/a/b__c/d--e.f:V_1.0-x", "ghcr.io", "a/b__c/d--e.f", "V_1.0-x"),
+            ("public.ecr.aws/lambda/python:3.13", "public.ecr.aws", "lambda/python", "3.13"),
+        ] {
+            let reference = Reference::parse(text).unwrap();
+            assert_eq!(
+                (reference.repository.host.as_str(), reference.repository.name.as_str(), reference.selector().as_str()),
+                (host, name, selector),
+                "{text}"
+            );
+        }
+        let both = Reference::parse(&format!("r.io/a:1@sha256:{HEX}")).unwrap();
+        assert_eq!((both.selector(), both.to_string()), (format!("sha256:{HEX}"), format!("r.io/a:1@sha256:{HEX}")));
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_the_part_that_is_not() {
+        let upper = format!("a@sha256:{}", HEX.to_uppercase());
+        for (text, part) in [
+            ("", "no name of a repository"),
+            ("https://r.io/a", "begins with a scheme"),
+            ("r.io/A", "no name of a repository"),
+            ("r.io/a//b", "no name of a repository"),
+            ("r.io/a/../b", "no name of a repository"),
+            ("r.io/a___b", "no name of a repository"),
+            ("r.io/a._b", "no name of a repository"),
+            ("r.io/a_", "no name of a repository"),
+            ("r.io/a?x=1", "no name of a repository"),
+            ("r.io/a:-1", "`-1` is no tag"),
+            ("r.io/a:", "`` is no tag"),
+            ("r.io:99999/a", "its port is no number"),
+            ("r.io:+80/a", "its port is no number"),
+            ("-r.io/a", "no host of a registry"),
+            ("r.io@evil/a", "what follows `@`"),
+            ("[::1/a", "in brackets"),
+            ("[::1]x.io/a", "after `:`"),
+            ("a@sha256:00", "what follows `@`"),
+            (&upper, "what follows `@`"),
+            ("a@md5:d41d8cd98f00b204e9800998ecf8427e", "what follows `@`"),
+        ] {
+            let error = Reference::parse(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        assert!(Repository::parse("r.io/a:1").unwrap_err().to_string().contains("a repository is wanted"));
+    }
+
+    #[test]
+    fn hosts_of_ecr_say_account_and_region() {
+        for (host, is) in [
+            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", Some("eu-west-1")),
+            ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", Some("us-gov-west-1")),
+            ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
+            ("123456789012.dkr-ecr.eu-west-1.on.aws", Some("eu-west-1")),
+            ("12345.dkr.ecr.eu-west-1.amazonaws.com", None),
+            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.io", None),
+            ("123456789012.dkr.ecr.eu-west-1.evil.amazonaws.com", None),
+            ("public.ecr.aws", None),
+        ] {
+            let ecr = Host::parse(host).unwrap().ecr();
+            assert_eq!(ecr.as_ref().map(|ecr| ecr.region.as_str()), is, "{host}");
+            assert!(ecr.is_none_or(|ecr| ecr.account == "123456789012"));
+        }
+        assert!(Host::parse("public.ecr.aws").unwrap().is_ecr_public());
+    }
+
+    #[test]
+    fn only_this_machine_is_asked_without_tls() {
+        for (host, origin) in [
+            ("localhost:5000", "http://localhost:5000"),
+            ("127.8.0.1", "http://127.8.0.1"),
+            ("[::1]:5000", "http://[::1]:5000"),
+            ("127.0.0.1.evil.io", "https://127.0.0.1.evil.io"),
+            ("10.0.0.1:5000", "https://10.0.0.1:5000"),
+            ("docker.io", "https://registry-1.docker.io"),
+            ("ghcr.io", "https://ghcr.io"),
+        ] {
+            assert_eq!(Host::parse(host).unwrap().origin(), origin);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_read_reads_the_same_again(text in "[a-z0-9.:/@_\\[\\]A-F-]{0,80}|[a-z0-9.]{1,9}(:[0-9]{1,5})?/[a-z0-9._/-]{1,30}(:[A-Za-z0-9._-]{1,9})?(@sha256:[0-9a-f]{64})?") {
+            if let Ok(reference) = Reference::parse(&text) {
+                let shown = reference.to_string();
+                prop_assert_eq!(Reference::parse(&shown).unwrap(), reference.clone());
+                // Nothing in it ends the path or the host of an address.
+                let url = reference.repository.url("manifests/x");
+                let bad = |c: char| c.is_whitespace() || "?#@\\%".contains(c);
+                prop_assert!(!url.contains(bad), "{}", url);
+                prop_assert!(!url.contains("/../") && !url.contains("/./"), "{}", url);
+            }
+        }
+    }
+}
