@@ -21,6 +21,7 @@ pub mod error;
 pub mod finding;
 pub mod fresh;
 pub mod fsio;
+pub mod image;
 pub mod interrupt;
 pub mod lambda;
 pub mod outputs;

@@ -75,6 +75,12 @@ impl Digest {
             .max_by_key(|d| d.algorithm)
     }
 
+    /// As images name it: `sha256:` and hexadecimal digits in lower case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (algorithm, hex) = text.split_once(':')?;
+        Self::from_hex(algorithm, hex).filter(|_| !hex.contains(|c: char| c.is_ascii_uppercase()))
+    }
+
     /// The hash function.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -188,5 +194,7 @@ mod tests {
             assert_eq!(Digest::from_sri(bad), None, "{bad}");
         }
         assert_eq!(Digest::from_hex("sha256", "abc"), None);
+        assert_eq!(Digest::parse(&sha256(b"").to_string()), Some(sha256(b"")));
+        assert_eq!(Digest::parse(&sha256(b"").to_string().to_uppercase()), None);
     }
 }
