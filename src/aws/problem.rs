@@ -314,7 +314,7 @@ fn region_in(body: Option<&[u8]>) -> Option<String> {
 }
 
 /// The time of an HTTP `Date` header.
-fn http_date(text: &str) -> Option<SystemTime> {
+pub(crate) fn http_date(text: &str) -> Option<SystemTime> {
     use aws_smithy_types::date_time::Format;
     aws_smithy_types::DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok()
 }

@@ -13,6 +13,7 @@
 //!   answers-v1/
 //!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer
 //!   entries-v1/                what was deflated once (see `entries`)
+//!   blobs-v1/                  manifests and blobs of images (see `blobs`)
 //!
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! fetch the same archive both succeed. An entry whose bytes do not have their digest is thrown away and fetched again.
 
 mod archive;
+mod blobs;
 mod contents;
 mod digest;
 mod entries;
@@ -37,6 +39,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use archive::{Archive, Member};
+pub use blobs::{Blobs, NewBlob};
 pub use digest::{Algorithm, Digest, Hasher, encode_hex, sha256};
 pub use entries::{Entries, WORTH};
 pub(crate) use fetch::percent_decode;
@@ -52,9 +55,9 @@ pub use crate::pack::zip::Method;
 const ARCHIVES: &str = "archives-v1";
 const ANSWERS: &str = "answers-v1";
 /// Those of this version.
-const CURRENT: &[&str] = &[ARCHIVES, ANSWERS, entries::ENTRIES];
+const CURRENT: &[&str] = &[ARCHIVES, ANSWERS, entries::ENTRIES, blobs::BLOBS];
 /// What the names of buckets of all versions start with.
-const BUCKETS: &[&str] = &["archives-v", "answers-v", "entries-v"];
+const BUCKETS: &[&str] = &["archives-v", "answers-v", "entries-v", "blobs-v"];
 /// For how long an answer is taken again. A zip that was made of it stands as long once more: together a day.
 pub const ANSWER_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
@@ -129,6 +132,11 @@ impl Store {
     /// What was deflated once.
     pub fn entries(&self) -> Entries {
         Entries::new(&self.root)
+    }
+
+    /// Manifests and blobs of images.
+    pub fn blobs(&self) -> Blobs {
+        Blobs::new(&self.root)
     }
 
     fn slot(&self, form: Form, digest: &Digest) -> PathBuf {
