@@ -54,7 +54,11 @@ impl Progress {
 }
 
 /// The answer of a request, or nothing when no byte moved for as long as `silence`.
-pub(crate) async fn while_moving<T>(request: impl Future<Output = T>, progress: &Progress, silence: Duration) -> Option<T> {
+pub(crate) async fn while_moving<T>(
+    request: impl Future<Output = T>,
+    progress: &Progress,
+    silence: Duration,
+) -> Option<T> {
     let mut request = std::pin::pin!(request);
     let (mut moved, mut since) = (progress.moved(), Instant::now());
     loop {

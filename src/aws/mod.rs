@@ -68,11 +68,7 @@ impl Aws {
     ///
     /// # Errors
     /// As [`Aws::connect`].
-    pub fn connect_on(
-        runtime: Arc<tokio::runtime::Runtime>,
-        settings: &Settings,
-        events: EventSender,
-    ) -> Result<Self> {
+    pub fn connect_on(runtime: Arc<tokio::runtime::Runtime>, settings: &Settings, events: EventSender) -> Result<Self> {
         let client = http::client()?;
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(settings.patience).build();

@@ -155,7 +155,11 @@ impl TokenService<'_> {
         let mut attempt = 1;
         loop {
             let problem = match self.ask(who, network, scopes).await {
-                Ok(given) => return self.read(given).ok_or_else(|| Problem::unanswered("the answer has none").error(&doing, at, 1)),
+                Ok(given) => {
+                    return self
+                        .read(given)
+                        .ok_or_else(|| Problem::unanswered("the answer has none").error(&doing, at, 1));
+                }
                 Err(problem) => problem,
             };
             if attempt == ATTEMPTS || !problem.passes() {
@@ -222,8 +226,11 @@ impl TokenService<'_> {
         }
         let bytes = answer.bytes(MOST, network.silence).await.map_err(Problem::unanswered)?;
         // Without what the parser says: it may quote the token.
-        serde_json::from_slice(&bytes)
-            .map_err(|_| Problem { status: Some(200), message: "the answer is no token".to_owned(), ..Problem::default() })
+        serde_json::from_slice(&bytes).map_err(|_| Problem {
+            status: Some(200),
+            message: "the answer is no token".to_owned(),
+            ..Problem::default()
+        })
     }
 
     fn read(&self, given: Given) -> Option<(String, Instant)> {

@@ -115,7 +115,10 @@ mod tests {
                 r#"Bearer realm="https://public.ecr.aws/token/",service="public.ecr.aws",scope="aws""#,
                 bearer("https://public.ecr.aws/token/", Some("public.ecr.aws"), Some("aws")),
             ),
-            (r#"Basic realm="https://1.dkr.ecr.eu-west-1.amazonaws.com/",service="ecr.amazonaws.com""#, Some(Challenge::Basic)),
+            (
+                r#"Basic realm="https://1.dkr.ecr.eu-west-1.amazonaws.com/",service="ecr.amazonaws.com""#,
+                Some(Challenge::Basic),
+            ),
             (r"bearer realm=https://t , scope = x", bearer("https://t", None, Some("x"))),
             (r#"Basic realm="a, Bearer realm=b", Bearer realm="c\"d,e""#, bearer("c\"d,e", None, None)),
             (r#"Negotiate, Basic realm="x""#, Some(Challenge::Basic)),

@@ -35,7 +35,12 @@ pub(super) enum Body {
     Nothing,
     Bytes(Bytes),
     /// So many bytes of a file, from an offset on.
-    File { file: Arc<File>, start: u64, length: u64, progress: Arc<Progress> },
+    File {
+        file: Arc<File>,
+        start: u64,
+        length: u64,
+        progress: Arc<Progress>,
+    },
     /// What can be sent once.
     Once(Option<SdkBody>),
 }
@@ -204,7 +209,9 @@ impl Client {
         }
         if matches!(problem.status, Some(401 | 403)) {
             if self.auth.is_anonymous() {
-                error = error.hint("nobody has signed in: neither Docker's `config.json` nor Podman's `auth.json` names this registry");
+                error = error.hint(
+                    "nobody has signed in: neither Docker's `config.json` nor Podman's `auth.json` names this registry",
+                );
             }
             for trouble in &self.auth.troubles {
                 error = error.hint(trouble.clone());

@@ -128,9 +128,10 @@ impl Ecr {
         let answer = answer.map_err(|error| Problem::of(&error).error(&call))?;
         let data = answer.authorization_data().first();
         let is_plain = |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        let token = data.and_then(|data| data.authorization_token()).filter(is_plain).ok_or_else(|| {
-            Error::failed("Failed to get a token of ECR").because("the answer has none")
-        })?;
+        let token = data
+            .and_then(|data| data.authorization_token())
+            .filter(is_plain)
+            .ok_or_else(|| Error::failed("Failed to get a token of ECR").because("the answer has none"))?;
         let good = data.and_then(|data| data.expires_at()).and_then(|at| SystemTime::try_from(*at).ok());
         let good = good.and_then(|at| at.duration_since(SystemTime::now()).ok()).unwrap_or(TOKEN_AGE).min(TOKEN_AGE);
         let endpoint = data.and_then(|data| data.proxy_endpoint()).unwrap_or_default();
@@ -156,9 +157,10 @@ impl Ecr {
                 .set_layer_digests(Some(batch.iter().map(ToString::to_string).collect()));
             match request.send().await {
                 Ok(answer) => {
-                    let available = answer.layers().iter().filter(|layer| {
-                        layer.layer_availability() == Some(&LayerAvailability::Available)
-                    });
+                    let available = answer
+                        .layers()
+                        .iter()
+                        .filter(|layer| layer.layer_availability() == Some(&LayerAvailability::Available));
                     there.extend(available.filter_map(|layer| Digest::parse(layer.layer_digest()?)));
                 }
                 Err(error) => {

@@ -150,10 +150,14 @@ mod tests {
 
     #[test]
     fn what_others_have_written_stays() {
-        let theirs = r#"{"Version":"2008-10-17","Statement":{"Sid":"x","Effect":"Allow","Principal":"*","Action":"ecr:*"}}"#;
+        let theirs =
+            r#"{"Version":"2008-10-17","Statement":{"Sid":"x","Effect":"Allow","Principal":"*","Action":"ecr:*"}}"#;
         let policy = added(Some(theirs), &SAME).unwrap();
         assert_eq!(policy["Version"], "2008-10-17");
-        assert_eq!((policy["Statement"][0]["Sid"].as_str(), policy["Statement"].as_array().unwrap().len()), (Some("x"), 2));
+        assert_eq!(
+            (policy["Statement"][0]["Sid"].as_str(), policy["Statement"].as_array().unwrap().len()),
+            (Some("x"), 2)
+        );
         for enough in [
             r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":["lambda.amazonaws.com"]},"Action":"ecr:*"}]}"#,
             r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":["ecr:Get*","ecr:batchgetimage"]}]}"#,

@@ -93,7 +93,8 @@ impl Problem {
             (None, _) => {
                 let text = self.message.to_lowercase();
                 if text.contains("certificate") || text.contains("tls") {
-                    "name the certificates to trust, such as your proxy's, with AWS_CA_BUNDLE or SSL_CERT_FILE".to_owned()
+                    "name the certificates to trust, such as your proxy's, with AWS_CA_BUNDLE or SSL_CERT_FILE"
+                        .to_owned()
                 } else if text.contains("dns") || text.contains("lookup address") {
                     format!("there is no such host: check the name `{host}`, and the network")
                 } else if text.contains("refused") {

@@ -86,7 +86,8 @@ impl Remote {
 
     fn fetch_manifest(&self, selector: &str, digest: Option<&Digest>) -> Result<RawManifest> {
         let client = self.client()?;
-        let task = Task::begin(&client.events, format!("Asking {} for an image", client.repository.host), None, Unit::Items);
+        let task =
+            Task::begin(&client.events, format!("Asking {} for an image", client.repository.host), None, Unit::Items);
         task.detail(self.reference.to_string());
         let doing = format!("read the manifest of `{}`", self.reference);
         client.network.runtime.block_on(client.retried(&doing, false, async || client.manifest(selector, digest).await))
@@ -105,7 +106,9 @@ impl Remote {
                 descriptor.digest,
                 self.repository()
             ))
-            .hint("the registry's copy is damaged, or a proxy answered in its place; do not use it before you know which")),
+            .hint(
+                "the registry's copy is damaged, or a proxy answered in its place; do not use it before you know which",
+            )),
         }
     }
 }
@@ -156,7 +159,8 @@ impl Client {
         if answer.status != 200 {
             return Err(self.problem(answer).await.into());
         }
-        let header = |name: &str| answer.header(name).map(|value| value.split(';').next().unwrap_or(value).trim().to_owned());
+        let header =
+            |name: &str| answer.header(name).map(|value| value.split(';').next().unwrap_or(value).trim().to_owned());
         let (said, announced) = (header("content-type"), header("docker-content-digest"));
         let bytes = answer.bytes(MAX_DOCUMENT, self.network.silence).await.map_err(Problem::unanswered)?;
         let actual = sha256(&bytes);
@@ -217,7 +221,10 @@ impl Client {
             let piece = piece.slice(usize::try_from(skipped).unwrap_or(piece.len())..);
             if blob.len() + piece.len() as u64 > descriptor.size {
                 let at = &self.repository;
-                let what = format!("`{}` of `{at}` is longer than its manifest says ({} bytes)", descriptor.digest, descriptor.size);
+                let what = format!(
+                    "`{}` of `{at}` is longer than its manifest says ({} bytes)",
+                    descriptor.digest, descriptor.size
+                );
                 return Err(Error::failed(what).into());
             }
             blob.take(&piece)?;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
+use super::Registries;
 use super::client::{Body, Client, Request, Trouble};
 use super::problem::Problem;
 use super::reference::{Host, Repository};
 use super::target::Target;
 use super::upload::{Brought, Source, Upload};
-use super::Registries;
 use crate::aws::body::Progress;
 use crate::error::{Error, Result};
 use crate::image::{BuiltImage, Descriptor, Place};
@@ -107,7 +107,12 @@ impl Registries {
             is_new: false,
         };
         let missing = {
-            let task = Task::begin(&client.events, format!("Looking for {label} in {}", client.repository.host), None, Unit::Items);
+            let task = Task::begin(
+                &client.events,
+                format!("Looking for {label} in {}", client.repository.host),
+                None,
+                Unit::Items,
+            );
             task.detail(client.repository.name.clone());
             runtime.block_on(target.missing(parts))?
         };
@@ -119,7 +124,10 @@ impl Registries {
         };
         pushed.present = all.len() - missing.len();
         // What signs in, or opens a file, does so before anything is sent.
-        let uploads = missing.into_iter().map(|at| self.upload(target, &parts.blobs[at], image, known)).collect::<Result<Vec<_>>>()?;
+        let uploads = missing
+            .into_iter()
+            .map(|at| self.upload(target, &parts.blobs[at], image, known))
+            .collect::<Result<Vec<_>>>()?;
         let brought = runtime.block_on(send_all(client, &uploads, label))?;
         for (upload, brought) in uploads.iter().zip(brought) {
             match brought {
@@ -332,5 +340,7 @@ fn is_taken(problem: &Problem) -> bool {
 
 /// Whether the registry does not yet see a blob that it has taken (clowdhaus/ocync#104).
 fn lags_behind(problem: &Problem) -> bool {
-    ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "LAYERS_NOT_FOUND", "LayersNotFoundException"].iter().any(|code| problem.is(code))
+    ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "LAYERS_NOT_FOUND", "LayersNotFoundException"]
+        .iter()
+        .any(|code| problem.is(code))
 }

@@ -93,8 +93,9 @@ impl Client {
             None => json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}),
         };
         let Some(entries) = index.get_mut("manifests").and_then(Value::as_array_mut) else {
-            return Err(Error::failed(format!("`{tag}` of `{}` is no list", self.repository))
-                .hint("something else has that tag, which the OCI distribution specification keeps for lists of referrers"));
+            return Err(Error::failed(format!("`{tag}` of `{}` is no list", self.repository)).hint(
+                "something else has that tag, which the OCI distribution specification keeps for lists of referrers",
+            ));
         };
         if entries.iter().any(|other| other["digest"] == entry["digest"]) {
             return Ok(false);

@@ -119,9 +119,7 @@ impl Body for Relayed {
         match self.next(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => Poll::Ready(Some(Err(self.wrong("ends too early")))),
-            Poll::Ready(Some(piece)) => {
-                Poll::Ready(Some(piece.and_then(|piece| self.taken(piece)).map(Frame::data)))
-            }
+            Poll::Ready(Some(piece)) => Poll::Ready(Some(piece.and_then(|piece| self.taken(piece)).map(Frame::data))),
         }
     }
 

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
+use super::Registries;
 use super::auth::{Auth, Who};
 use super::client::Client;
 use super::ecr::{Ecr, Found, Named};
 use super::reference::{Repository, check_name, names_host};
-use super::Registries;
 use crate::error::{Error, Result};
 use crate::report::Event;
 
@@ -112,7 +112,8 @@ impl Registries {
             Found::There(described) => Repository::parse(&described.uri)?,
             Found::Missing | Found::Hidden => {
                 let host = token.endpoint.ok_or_else(|| {
-                    Error::failed(format!("Failed to find the registry of `{name}`")).because("ECR does not say where it is")
+                    Error::failed(format!("Failed to find the registry of `{name}`"))
+                        .because("ECR does not say where it is")
                 })?;
                 Repository::new(host, name)?
             }
@@ -124,7 +125,9 @@ impl Registries {
         // The region of the chain is that of the functions, if there is one.
         let ecr = match self.ecr(None) {
             Ok(ecr) if ecr.region() == region => ecr,
-            Ok(ecr) => return Err(in_region(repository, region, ecr.region()).err().unwrap_or_else(|| Error::failed(""))),
+            Ok(ecr) => {
+                return Err(in_region(repository, region, ecr.region()).err().unwrap_or_else(|| Error::failed("")));
+            }
             Err(_) => match self.ecr(Some(region)) {
                 Ok(ecr) => ecr,
                 // Someone may have signed in for whoever runs this; then ECR itself cannot be asked.

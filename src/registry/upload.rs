@@ -23,7 +23,10 @@ use crate::store::Digest;
 #[derive(Clone)]
 pub(super) enum Source {
     Bytes(Bytes),
-    File { file: Arc<File>, start: u64 },
+    File {
+        file: Arc<File>,
+        start: u64,
+    },
     /// In another registry, or in another repository of this one.
     Registry(Arc<Client>),
     /// In something that is no registry.
@@ -124,10 +127,11 @@ impl Client {
     /// What a registry says that it has stored must be what was sent.
     pub(super) fn agrees(&self, answer: &Answer, digest: &Digest) -> Result<()> {
         match answer.header("docker-content-digest").and_then(|text| Digest::parse(text.trim())) {
-            Some(other) if other.algorithm() == digest.algorithm() && other != *digest => {
-                Err(Error::failed(format!("`{}` says that it has stored {other}, and {digest} was sent", self.repository))
-                    .hint("do not deploy it; something on the way or the registry itself changes bytes"))
-            }
+            Some(other) if other.algorithm() == digest.algorithm() && other != *digest => Err(Error::failed(format!(
+                "`{}` says that it has stored {other}, and {digest} was sent",
+                self.repository
+            ))
+            .hint("do not deploy it; something on the way or the registry itself changes bytes")),
             _ => Ok(()),
         }
     }
@@ -146,8 +150,8 @@ impl Client {
             // Source: the OCI distribution specification, "Mounting a blob from another repository".
             201 | 202 => {
                 let location = answer.header("location").and_then(|location| resolve(&url, location));
-                let session = location
-                    .ok_or_else(|| Problem::unanswered("the registry does not say where to send it"))?;
+                let session =
+                    location.ok_or_else(|| Problem::unanswered("the registry does not say where to send it"))?;
                 if session.starts_with("http://") && !self.repository.host.is_loopback() {
                     return Err(Error::failed(format!("Failed to send `{digest}` to `{}`", self.repository))
                         .because("the registry wants it at an address without TLS")
