@@ -71,6 +71,12 @@ impl AtomicFile {
         Ok(())
     }
 
+    /// The same under another name in the same folder, for what is named after its contents.
+    pub fn commit_as(mut self, target: &Path) -> Result<()> {
+        self.target = target.to_owned();
+        self.commit()
+    }
+
     /// The temporary file.
     pub fn file(&self) -> &File {
         self.temp.as_file()

@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crate::error::{Error, Result};
 use crate::lambda::{Architecture, Date};
 use crate::pipeline::Options;
-use crate::project::{self, Project, Selection};
+use crate::project::{self, PackageType, Project, Selection};
 use crate::split::Policy;
 
 /// Packs code of any language into what AWS Lambda accepts: no Docker, no framework.
@@ -201,7 +201,7 @@ pub(crate) struct ProjectArgs {
     pub(crate) arch: Option<String>,
 
     /// What a function becomes
-    #[arg(long, value_name = "TYPE", value_parser = ["zip", "image"])]
+    #[arg(long, value_name = "TYPE", value_parser = PackageType::NAMES)]
     pub(crate) package: Option<String>,
 
     /// What goes into layers
@@ -387,10 +387,6 @@ impl ProjectArgs {
         if let Some(config) = self.config.as_ref().filter(|c| !c.is_file()) {
             return Err(Error::config(format!("`--config {}` names no file", config.display())));
         }
-        if let Some(package) = self.package.as_deref().filter(|package| *package != "zip") {
-            let error = Error::config(format!("`--package {package}` is not built by this version"));
-            return Err(error.hint("`--package zip` is"));
-        }
         if let Some(template) = self.template.as_ref().filter(|file| !file.is_file()) {
             return Err(Error::config(format!("`--template {}` names no file", template.display())));
         }
@@ -405,6 +401,7 @@ impl ProjectArgs {
             handler: self.handler.clone(),
             architecture: self.arch.as_deref().and_then(Architecture::parse),
             layers: self.layers.as_deref().and_then(Policy::parse),
+            package: self.package.as_deref().and_then(PackageType::parse),
         })
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::print::{self, Style};
 use super::summary_layers;
 use crate::finding::Level;
+use crate::image::PlannedImage;
 use crate::pack::Artifact;
 use crate::pipeline::{Built, ManifestFunction, Plan, PlannedFunction, Sendings, Timings, Upload};
 use crate::process::quote;
@@ -142,7 +143,7 @@ fn one(out: &mut String, function: &PlannedFunction, described: &ManifestFunctio
 fn total(project: &Project, built: &Built, out_dir: &Path, style: Style) -> String {
     let Built { plan, manifest, .. } = built;
     let mut out = String::new();
-    let packed = manifest.functions.iter().filter(|f| f.artifact.is_some()).count();
+    let packed = manifest.functions.iter().filter(|f| f.artifact.is_some() || f.image.is_some()).count();
     let refused = manifest.functions.len() - packed;
     let mut line = format!("{} packed{}", count(packed, "function"), from(project));
     let stand = plan.functions.iter().filter(|f| f.kept.is_some()).count();
@@ -171,13 +172,16 @@ pub(super) fn plan(project: &Project, plan: &Plan, verbose: bool, style: Style) 
     let mut out = String::new();
     for function in &plan.functions {
         head(&mut out, function, style);
-        let _ = writeln!(
-            out,
-            "  {} unzipped in {}, about {} zipped",
-            bytes(function.tree.bytes()),
-            count(function.tree.files(), "file"),
-            bytes(function.estimated_zip_bytes())
-        );
+        let _ = match &function.image {
+            Some(image) => writeln!(out, "{}", planned_image(image, style)),
+            None => writeln!(
+                out,
+                "  {} unzipped in {}, about {} zipped",
+                bytes(function.tree.bytes()),
+                count(function.tree.files(), "file"),
+                bytes(function.estimated_zip_bytes())
+            ),
+        };
         all_packages(&mut out, function);
         summary_layers::of_function(&mut out, function);
         let dropped: Vec<_> = function.decisions.iter().filter(|d| !d.kept).collect();
@@ -208,6 +212,30 @@ pub(super) fn plan(project: &Project, plan: &Plan, verbose: bool, style: Style) 
     out
 }
 
+/// The layers of an image, those of the base together.
+fn planned_image(image: &PlannedImage, style: Style) -> String {
+    let mut out = format!(
+        "  image on {}: {} ({} of the base), {} uncompressed",
+        image.base.name,
+        count(image.layers(), "layer"),
+        image.base.layers.len(),
+        bytes(image.uncompressed_bytes())
+    );
+    for piece in &image.pieces {
+        let _ = write!(out, "\n    {:>9}  {}", bytes(piece.tree.bytes()), style.dim(&shortened(&piece.label)));
+    }
+    out
+}
+
+/// A layer of the tail may hold very many packages.
+fn shortened(label: &str) -> String {
+    let names: Vec<&str> = label.split(", ").collect();
+    match names.len() {
+        0..=6 => label.to_owned(),
+        all => format!("{}, … ({all} packages)", names[..5].join(", ")),
+    }
+}
+
 /// The config that said what to pack, if one did.
 fn from(project: &Project) -> String {
     if project.is_detected() { String::new() } else { format!(" from {}", project.origin) }
@@ -221,6 +249,17 @@ fn head(out: &mut String, function: &PlannedFunction, style: Style) {
 }
 
 fn packed(out: &mut String, function: &ManifestFunction, out_dir: &Path, style: Style) {
+    if let Some(image) = &function.image {
+        let _ = writeln!(
+            out,
+            "  {}  {}, {} uncompressed",
+            style.green(&print::path(&out_dir.join(&image.layout))),
+            bytes(image.bytes),
+            bytes(image.uncompressed_bytes)
+        );
+        let _ = writeln!(out, "  {}", style.dim(&image.digest));
+        return;
+    }
     let Some(artifact) = &function.artifact else {
         let _ = writeln!(out, "  {}", style.red("not packed: Lambda would refuse it"));
         return;

@@ -36,6 +36,11 @@ impl Stat {
         Some(Self::of_metadata(&metadata))
     }
 
+    /// Whether nothing was written to the file between the two, as far as times that programs may set tell.
+    pub fn same_contents(&self, other: &Self) -> bool {
+        Self { changed: 0, ..*self } == Self { changed: 0, ..*other }
+    }
+
     #[cfg(unix)]
     fn of_metadata(metadata: &fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt as _;

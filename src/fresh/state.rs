@@ -51,8 +51,11 @@ pub struct Kept {
     pub is_traced: bool,
     /// Digest of everything in the zip.
     pub tree: Option<String>,
-    /// The zip as it was left.
+    /// The zip as it was left; of an image, the file that names it.
     pub zip: Stat,
+    /// The other files of an image, relative to the output folder.
+    #[serde(default)]
+    pub image: Vec<(PathBuf, Stat)>,
     /// What is said of it.
     pub artifact: Artifact,
     /// Its packages.
@@ -199,7 +202,14 @@ impl State {
 impl Kept {
     /// Whether the zip is the one that was left.
     pub fn zip_stands(&self, out_dir: &Path) -> bool {
-        Stat::of(&out_dir.join(&self.artifact.path)) == Some(self.zip)
+        let has = |path: &Path, stat: &Stat| {
+            // Blobs are shared with the store by hard links, whose number changes.
+            Stat::of(&out_dir.join(path)).is_some_and(|now| now.same_contents(stat))
+        };
+        match self.image.is_empty() {
+            true => Stat::of(&out_dir.join(&self.artifact.path)) == Some(self.zip),
+            false => self.image.iter().all(|(path, stat)| has(path, stat)),
+        }
     }
 
     /// Whether a build would give the same, told without resolving: `own` is the digest of settings and own files.

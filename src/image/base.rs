@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Blobs;
+use super::layout::Layout;
 use crate::error::{Error, Result};
 
 /// A base as the config names it.
@@ -61,9 +62,8 @@ impl BaseReference {
         match self {
             Self::Scratch => Ok(None),
             Self::Registry(reference) => Err(Error::config(format!("`{reference}`: registries are not read yet"))),
-            Self::Layout(..) | Self::LayoutArchive(..) | Self::DockerArchive(..) => {
-                Err(Error::config("not read yet".to_owned()))
-            }
+            Self::Layout(path, tag) => Ok(Some(Arc::new(Layout::open(path, tag.as_deref())?))),
+            Self::LayoutArchive(..) | Self::DockerArchive(..) => Err(Error::config("not read yet".to_owned())),
         }
     }
 }

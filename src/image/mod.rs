@@ -4,9 +4,26 @@
 //! says of each layer where its bytes are, so that whoever pushes it need not know how it came to be.
 
 pub mod base;
+mod build;
+mod compression;
+mod document;
+mod group;
+mod gzip;
+pub mod layout;
+mod opened;
+mod tar;
 mod types;
 mod verify;
 
 pub use base::BaseReference;
+pub use build::{Built, PlannedImage, Starter, build};
+pub(crate) use group::Part;
+pub use group::PlannedPiece;
+pub use opened::Base;
 pub use types::*;
 pub use verify::Verified;
+
+/// What the images of AWS are started by. It takes exactly one argument, the handler, and starts `/var/runtime/bootstrap`.
+pub const AWS_ENTRYPOINT: &str = "/lambda-entrypoint.sh";
+/// Where functions are.
+pub const TASK_ROOT: &str = "/var/task";

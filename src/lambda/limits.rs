@@ -43,3 +43,17 @@ pub const COMPATIBLE_RUNTIMES: usize = 15;
 
 /// A function name has at most this many characters of `[a-zA-Z0-9-_]` (`FunctionName` in the Lambda API model).
 pub const FUNCTION_NAME_LENGTH: usize = 64;
+
+/// An image may have so many bytes uncompressed, all layers together ("Lambda quotas").
+pub const IMAGE_LIMIT: u64 = 10 << 30;
+/// What a function says that was made of an image above [`IMAGE_LIMIT`] (`StateReason`; the image is read after the call).
+pub const IMAGE_SIZE_MESSAGE: &str =
+    "InvalidImage(SizeLimitExceeded: Uncompressed container image size exceeds 10 GiB limit)";
+/// What Lambda says of an index, and of media types that it does not know (`InvalidParameterValueException`), with the image's
+/// URI in place of `<uri>`.
+pub const IMAGE_MEDIA_TYPE_MESSAGE: &str =
+    "The image manifest, config or layer media type for the source image <uri> is not supported.";
+/// What a function says that was made of an image with a layer that is not gzipped (`StateReason`), followed by its digest.
+pub const IMAGE_LAYER_MESSAGE: &str = "InvalidImage(ImageLayerFailure: UnsupportedImageLayerDetected - Layer Digest";
+/// An image has at most so many layers: Docker's limit, which registries and sandboxes keep. Lambda names none.
+pub const IMAGE_LAYERS: usize = 127;

@@ -13,5 +13,7 @@ pub use environment::{RESERVED_KEYS, is_reserved_key, is_well_formed_key, measur
 pub use libraries::{ISA_LEVEL, LIBRARY_FOLDERS, has_library, libstdcxx};
 pub use limits::*;
 pub use processors::{best_processor, is_sure_feature, is_sure_processor};
-pub use runtimes::{Architecture, Family, Lifecycle, OperatingSystem, RUNTIMES, Runtime, Status, find, nearest};
+pub use runtimes::{
+    Architecture, Family, IMAGES, Lifecycle, OperatingSystem, RUNTIMES, Runtime, Status, find, nearest,
+};
 pub use sdk::{Sdk, sdk};

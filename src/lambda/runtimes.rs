@@ -185,11 +185,25 @@ impl Runtime {
         }
     }
 
+    /// The image of AWS that has this runtime, if there is one ("AWS base images for Lambda" in the AWS Lambda Developer Guide):
+    /// `python3.13` is `python:3.13`, `nodejs22.x` is `nodejs:22`, `provided.al2023` is `provided:al2023`.
+    pub fn image(&self) -> Option<String> {
+        let at = self.id.find(|c: char| !c.is_ascii_lowercase())?;
+        let (language, version) = self.id.split_at(at);
+        let version = version.trim_start_matches('.');
+        let version = version.strip_suffix(".x").unwrap_or(version);
+        let exists = !self.lifecycle.retired && self.os != OperatingSystem::AmazonLinux1 && !version.is_empty();
+        exists.then(|| format!("{IMAGES}/{language}:{version}"))
+    }
+
     /// Whether this is `provided.*`.
     pub fn is_provided(&self) -> bool {
         self.family == Family::Provided
     }
 }
+
+/// Where AWS has its images.
+pub const IMAGES: &str = "public.ecr.aws/lambda";
 
 /// The runtime of this identifier.
 pub fn find(id: &str) -> Option<&'static Runtime> {

@@ -137,7 +137,7 @@ fn hasher(piece: &[u8]) -> crc32fast::Hasher {
 }
 
 /// A piece of a deflate stream, by itself; only the last one ends it.
-fn deflate(piece: &[u8], last: bool) -> io::Result<Vec<u8>> {
+pub(crate) fn deflate(piece: &[u8], last: bool) -> io::Result<Vec<u8>> {
     let mut compress = Compress::new(Compression::new(LEVEL.unsigned_abs()), false);
     let flush = if last { FlushCompress::Finish } else { FlushCompress::Full };
     let mut out = Vec::with_capacity(piece.len() / 2 + 1_024);

@@ -95,7 +95,10 @@ pub fn self_check(project: &Project, session: Session<'_>, built: &Built) -> Res
     let store = Store::new(scratch.path().join("store"));
     let options = Options { out_dir: scratch.path().join("out"), no_cache: true, ..session.options.clone() };
     let again = build(project, Session { options: &options, store: &store, reporter: session.reporter })?;
-    let digest = |function: &ManifestFunction| function.artifact.as_ref().map(|artifact| artifact.sha256.clone());
+    let digest = |function: &ManifestFunction| {
+        let zip = function.artifact.as_ref().map(|artifact| artifact.sha256.clone());
+        zip.or_else(|| function.image.as_ref().map(|image| image.digest.clone()))
+    };
     let differ: Vec<String> = built
         .manifest
         .functions

@@ -135,7 +135,9 @@ pub(super) fn decide(
 
 /// Whether a function's policy moves packages that layers can have.
 fn moves(parts: &Parts<'_>) -> bool {
-    parts.spec.layers.policy != Policy::None && split::shape::scope(parts.runtime.family).is_some()
+    parts.spec.image.is_none()
+        && parts.spec.layers.policy != Policy::None
+        && split::shape::scope(parts.runtime.family).is_some()
 }
 
 /// How a function's packages may be moved.

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::images;
 use super::{Plan, PlannedFunction, PlannedLayer, PlannedPackage, Timings};
 use crate::finding::Finding;
 use crate::lambda::{Architecture, ZIP_DIRECT_LIMIT};
@@ -33,7 +34,7 @@ pub struct Manifest {
 pub struct ManifestFunction {
     /// Its name.
     pub name: String,
-    /// `Zip`.
+    /// `Zip` or `Image`.
     pub package_type: &'static str,
     /// Lambda's identifier.
     pub runtime: String,
@@ -58,6 +59,9 @@ pub struct ManifestFunction {
     /// The object in S3; only after `publish`, and only for a zip that went there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3: Option<ManifestObject>,
+    /// The image; absent for a zip, when Lambda would refuse it, and in a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ManifestImage>,
     /// The file that decided the packages.
     pub resolved_by: String,
     /// Packages in the order of their names.
@@ -115,6 +119,25 @@ pub struct ManifestObject {
     /// `S3ObjectStorageMode`, when it is not Lambda's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_mode: Option<&'static str>,
+}
+
+/// A finished image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ManifestImage {
+    /// `REPOSITORY@sha256:…`; only after `publish`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// The digest of its manifest.
+    pub digest: String,
+    /// The folder of its OCI layout, relative to the manifest.
+    pub layout: String,
+    /// Bytes of the manifest, the config and all layers.
+    pub bytes: u64,
+    /// Bytes of all layers unpacked, as far as they are known.
+    pub uncompressed_bytes: u64,
+    /// An archive of it, relative to the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
 }
 
 /// How a zip gets to Lambda.
@@ -185,6 +208,10 @@ impl Manifest {
             .enumerate()
             .map(|(i, function)| {
                 let artifact = artifacts.get(i).cloned().flatten();
+                if let Some(spec) = &function.spec.image {
+                    let image = artifact.map(|artifact| images::described(artifact, spec, &function.spec.name));
+                    return ManifestFunction { image, package_type: "Image", ..describe(function) };
+                }
                 let upload = artifact.as_ref().map(|a| Upload::of(a.bytes));
                 ManifestFunction { artifact, upload, ..describe(function) }
             })
@@ -208,7 +235,7 @@ impl Manifest {
     pub fn of_plan(plan: &Plan) -> Self {
         let mut manifest = Self::new(plan, &[], &[]);
         for (described, function) in manifest.functions.iter_mut().zip(&plan.functions) {
-            described.estimated_zip_bytes = Some(function.estimated_zip_bytes());
+            described.estimated_zip_bytes = function.spec.image.is_none().then(|| function.estimated_zip_bytes());
         }
         manifest
     }
@@ -266,6 +293,7 @@ fn describe(function: &PlannedFunction) -> ManifestFunction {
         unzipped_total_bytes: function.unzipped_bytes() + function.layers_bytes,
         upload: None,
         s3: None,
+        image: None,
         // Without the tool and its version, which are this machine's.
         resolved_by: function.resolved_by.split(" (").next().unwrap_or_default().to_owned(),
         packages: packages(&function.packages, "function"),

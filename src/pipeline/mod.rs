@@ -5,6 +5,7 @@
 
 mod build;
 mod draft;
+mod images;
 mod layers;
 mod manifest;
 mod native;
@@ -25,7 +26,9 @@ use std::time::{Duration, Instant};
 
 pub use build::{Built, build, self_check};
 pub use layers::PlannedLayer;
-pub use manifest::{GENERATOR, Manifest, ManifestFunction, ManifestLayer, ManifestObject, ManifestPackage, Upload};
+pub use manifest::{
+    GENERATOR, Manifest, ManifestFunction, ManifestImage, ManifestLayer, ManifestObject, ManifestPackage, Upload,
+};
 pub use plan::plan;
 pub use planned::{Plan, PlannedFunction, PlannedPackage};
 pub use publish::{Sendings, publish};

@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::images::{self, StagedImage};
 use super::{Earlier, Plan, PlannedFunction, PlannedLayer, Session};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Level, Overrides};
 use crate::fresh::{self, Kept, KeptLayer, KeptPackage, Stat};
 use crate::fsio::AtomicFile;
+use crate::image::PlannedImage;
 use crate::pack::{self, Artifact, Known, Packed};
-use crate::project::Project;
+use crate::project::{ImageArchive, Project};
 use crate::report::{Task, Unit};
 use crate::store::Entries;
 use crate::tree::Tree;
@@ -38,6 +40,8 @@ struct Subject<'p> {
     kept: Option<(&'p Artifact, Option<&'p String>)>,
     /// What an earlier build has left: the digest of what is in it, the zip, and whether that is as it was.
     left: Option<(Option<&'p String>, &'p Artifact)>,
+    /// The image that it becomes.
+    image: Option<(&'p PlannedImage, Option<ImageArchive>)>,
 }
 
 impl<'p> Subject<'p> {
@@ -51,6 +55,7 @@ impl<'p> Subject<'p> {
             is_refused: plan.is_refused(name),
             kept: function.kept.as_ref().map(|kept| (&kept.artifact, kept.tree.as_ref())),
             left: left.map(|kept| (kept.tree.as_ref(), &kept.artifact)),
+            image: function.image.as_deref().map(|image| (image, images::archive(&function.spec))),
         }
     }
 
@@ -65,6 +70,7 @@ impl<'p> Subject<'p> {
             is_refused: plan.is_layer_refused(&layer.name),
             kept: layer.kept.as_ref().and_then(|kept| zip(kept)).map(|(tree, artifact)| (artifact, tree)),
             left: left.and_then(zip),
+            image: None,
         })
     }
 }
@@ -85,12 +91,15 @@ pub(super) enum Outcome {
     Stands(Artifact, Option<String>),
     /// A new zip, and the digest of what is in it.
     Made(Box<Packed>, Option<String>),
+    /// A new image, and the digest of what is in it.
+    Image(Box<StagedImage>, Option<String>),
 }
 
 /// What is to be done for a function or layer.
 enum Job<'p> {
     Done(Outcome),
     Pack(&'p Subject<'p>, Option<String>),
+    Image(&'p Subject<'p>, &'p PlannedImage, Option<ImageArchive>, Option<String>),
     /// The same as that of this index.
     Copy(usize, &'p Subject<'p>, Option<String>),
 }
@@ -122,7 +131,10 @@ impl Packer<'_> {
 
     fn outcomes_of(&self, subjects: &[Subject<'_>]) -> Result<Vec<Outcome>> {
         let jobs = self.jobs(subjects);
-        let bytes = |job: &Job<'_>| if let Job::Pack(subject, _) = job { subject.tree.bytes() } else { 0 };
+        let bytes = |job: &Job<'_>| match job {
+            Job::Pack(subject, _) | Job::Image(subject, ..) => subject.tree.bytes(),
+            Job::Done(_) | Job::Copy(..) => 0,
+        };
         let task = Task::begin(self.session.reporter, "Packing", Some(jobs.iter().map(bytes).sum()), Unit::Bytes);
         let is_small = |job: &Job<'_>| !matches!(job, Job::Pack(s, _) if pack::deflated_bytes(s.tree) > LARGE);
         let side_by_side: Vec<Option<Result<Packed>>> =
@@ -131,7 +143,9 @@ impl Packer<'_> {
         for (job, packed) in jobs.iter().zip(side_by_side) {
             made.push(packed.or_else(|| self.pack(job, &task)).transpose()?);
         }
-        let outcomes = self.outcomes(jobs, made)?;
+        // One after the other: each works on all cores.
+        let images = jobs.iter().map(|job| self.stage(job, &task)).collect::<Result<Vec<_>>>()?;
+        let outcomes = self.outcomes(jobs, made, images)?;
         self.entries.trim();
         Ok(outcomes)
     }
@@ -141,7 +155,12 @@ impl Packer<'_> {
         let digests: Vec<Option<String>> = subjects
             .par_iter()
             .map(|subject| match &subject.kept {
-                None if !subject.is_refused => fresh::of_tree(subject.tree, &self.earlier.files),
+                None if !subject.is_refused => match subject.image {
+                    Some((image, archive)) => {
+                        image.digest(&self.earlier.files).map(|digest| format!("{archive:?} {digest}"))
+                    }
+                    None => fresh::of_tree(subject.tree, &self.earlier.files),
+                },
                 _ => None,
             })
             .collect();
@@ -152,11 +171,19 @@ impl Packer<'_> {
             if let Some((artifact, tree)) = subject.kept {
                 return Job::Done(Outcome::Stands(artifact.clone(), tree.cloned()));
             }
-            let Some(digest) = digest else { return Job::Pack(subject, None) };
+            let Some(digest) = digest else {
+                return match subject.image {
+                    Some((image, archive)) => Job::Image(subject, image, archive, None),
+                    None => Job::Pack(subject, None),
+                };
+            };
             if let Some((tree, artifact)) = subject.left
                 && tree == Some(&digest)
             {
                 return Job::Done(Outcome::Stands(artifact.clone(), Some(digest)));
+            }
+            if let Some((image, archive)) = subject.image {
+                return Job::Image(subject, image, archive, Some(digest));
             }
             match same.get(&digest) {
                 Some(first) => Job::Copy(*first, subject, Some(digest)),
@@ -184,7 +211,26 @@ impl Packer<'_> {
         Some(packed.map_err(|e| e.context(format!("{what} `{name}`"))))
     }
 
-    fn outcomes(&self, jobs: Vec<Job<'_>>, mut made: Vec<Option<Packed>>) -> Result<Vec<Outcome>> {
+    fn stage(&self, job: &Job<'_>, task: &Task<'_>) -> Result<Option<StagedImage>> {
+        let Job::Image(subject, image, archive, _) = job else { return Ok(None) };
+        let staged = StagedImage::make(
+            image,
+            *archive,
+            subject.name,
+            subject.tree.files(),
+            self.session,
+            &self.earlier.files,
+            task,
+        );
+        staged.map(Some).map_err(|e| e.context(format!("function `{}`", subject.name)))
+    }
+
+    fn outcomes(
+        &self,
+        jobs: Vec<Job<'_>>,
+        mut made: Vec<Option<Packed>>,
+        images: Vec<Option<StagedImage>>,
+    ) -> Result<Vec<Outcome>> {
         // Copies first, while what they are copies of is still where it was made.
         for (index, job) in jobs.iter().enumerate() {
             if let Job::Copy(first, subject, _) = job
@@ -193,19 +239,24 @@ impl Packer<'_> {
                 made[index] = Some(named(copy(original, &self.target(subject))?, subject.name));
             }
         }
-        let outcome = |(job, packed): (Job<'_>, Option<Packed>)| match (job, packed) {
-            (Job::Done(outcome), _) => outcome,
-            (Job::Pack(_, digest) | Job::Copy(_, _, digest), Some(packed)) => Outcome::Made(Box::new(packed), digest),
-            (_, None) => Outcome::Refused,
-        };
-        Ok(jobs.into_iter().zip(made).map(outcome).collect())
+        let outcome =
+            |((job, packed), image): ((Job<'_>, Option<Packed>), Option<StagedImage>)| match (job, packed, image) {
+                (Job::Done(outcome), ..) => outcome,
+                (Job::Pack(_, digest) | Job::Copy(_, _, digest), Some(packed), _) => {
+                    Outcome::Made(Box::new(packed), digest)
+                }
+                (Job::Image(.., digest), _, Some(image)) => Outcome::Image(Box::new(image), digest),
+                _ => Outcome::Refused,
+            };
+        Ok(jobs.into_iter().zip(made).zip(images).map(outcome).collect())
     }
 
     /// What the rules say of finished zips; one that Lambda would refuse gets no name.
     fn judge(&self, subjects: &[Subject<'_>], outcomes: Vec<Outcome>) -> (Vec<Outcome>, Vec<Finding>) {
         let mut found = Vec::new();
         let judge = |(subject, outcome): (&Subject<'_>, Outcome)| {
-            let Some(bytes) = outcome.artifact().map(|artifact| artifact.bytes) else { return outcome };
+            let zip = outcome.artifact().filter(|artifact| !images::is_layout(&artifact.path));
+            let Some(bytes) = zip.map(|artifact| artifact.bytes) else { return outcome };
             let findings = check::check_zip_size(bytes).into_iter().map(|finding| match subject.is_layer {
                 true => finding.layer(subject.name),
                 false => finding.function(subject.name),
@@ -242,6 +293,7 @@ impl Outcome {
             Self::Refused => None,
             Self::Stands(artifact, _) => Some(artifact),
             Self::Made(packed, _) => Some(&packed.artifact),
+            Self::Image(image, _) => Some(&image.artifact),
         }
     }
 
@@ -252,18 +304,37 @@ impl Outcome {
         let (artifact, tree, as_planned) = match self {
             Self::Refused => {
                 let _ = fs::remove_file(path);
+                images::remove(name, out_dir);
                 return Ok(None);
             }
-            Self::Stands(artifact, tree) => (artifact, tree, true),
+            Self::Stands(artifact, tree) => {
+                let image = images::is_layout(&artifact.path);
+                // What is known of its files stays.
+                let kept = earlier.state.function(name).filter(|_| image);
+                let left = match kept {
+                    Some(kept) => Some(Left { zip: kept.zip, image: kept.image.clone(), tree }),
+                    None => Stat::of(&path).map(|zip| Left { zip, image: Vec::new(), tree }),
+                };
+                return Ok(Some((artifact, left)));
+            }
+            Self::Image(image, tree) => {
+                let _ = fs::remove_file(path);
+                let as_planned =
+                    image.read.iter().all(|(path, digest)| earlier.files.digest(path).as_ref() == Some(digest));
+                let (artifact, files) = image.finish(out_dir)?;
+                let first = files.first().filter(|_| as_planned).map(|(_, stat)| *stat);
+                return Ok(Some((artifact, first.map(|zip| Left { zip, image: files, tree }))));
+            }
             Self::Made(packed, tree) => {
                 let Packed { file, artifact, read } = *packed;
                 file.commit()?;
+                images::remove(name, out_dir);
                 // What was packed is what was looked at, unless somebody has written to it in between.
                 let as_planned = read.iter().all(|(path, digest)| earlier.files.digest(path).as_ref() == Some(digest));
                 (artifact, tree, as_planned)
             }
         };
-        let left = Stat::of(&path).filter(|_| as_planned).map(|zip| Left { zip, tree });
+        let left = Stat::of(&path).filter(|_| as_planned).map(|zip| Left { zip, image: Vec::new(), tree });
         Ok(Some((artifact, left)))
     }
 
@@ -287,6 +358,7 @@ impl Outcome {
                 is_traced: false,
                 tree: left.tree,
                 zip: left.zip,
+                image: left.image,
                 artifact: artifact.clone(),
                 packages: function.packages.iter().map(kept_package).collect(),
                 layers: function.layers.clone(),
@@ -321,6 +393,7 @@ impl Outcome {
 /// A zip as it was left.
 struct Left {
     zip: Stat,
+    image: Vec<(PathBuf, Stat)>,
     tree: Option<String>,
 }
 

@@ -1,5 +1,6 @@
 //! A function, or a part of a layer, between resolving and packing: its own files, what was built, and its packages.
 
+use super::images;
 use crate::finding::Finding;
 use crate::fresh::Inputs;
 use crate::lambda::Runtime;
@@ -55,11 +56,12 @@ impl Parts<'_> {
             true => Vec::new(),
             false => self.native.inputs.as_ref()?.files.clone(),
         };
+        let (base, base_of_the_day) = images::inputs(self.spec);
         let inputs = self.resolution.inputs.clone().filter(|_| !self.resolution.packages.iter().any(is_local));
         inputs.map(|inputs| Inputs {
-            files: inputs.files.into_iter().chain(native).collect(),
+            files: inputs.files.into_iter().chain(native).chain(base).collect(),
             facts: self.facts.clone(),
-            ..inputs
+            of_the_day: inputs.of_the_day || base_of_the_day,
         })
     }
 }

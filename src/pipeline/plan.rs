@@ -7,6 +7,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::draft::{Draft, Role, Scene, Settled, resolve_all};
+use super::images::{self, Bases};
 use super::layers::{self, Layers, Mount, Placement, PlannedLayer};
 use super::native;
 use super::own_layers::{self, Sources};
@@ -62,6 +63,7 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
         let functions = parts.par_iter_mut().filter(|(role, _)| role.is_function()).map(|(_, parts)| parts);
         native::of_functions(functions, &own)
     })?;
+    let bases = timed(&mut timings.resolve, || Bases::open(&parts, project, session))?;
     let mut layers = timed(&mut timings.split, || match standing {
         Some(kept) => Ok(kept),
         None => split_all(&parts, own, project, session, earlier),
@@ -75,7 +77,7 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
         let placed: Vec<_> = functions.zip(&layers.of).collect();
         let finish = |(parts, placement): (Parts<'_>, &Placement)| {
             task.advance(1);
-            finish(parts, placement, &layers, &mounts, session)
+            finish(parts, placement, &layers, &mounts, &bases, session)
         };
         placed.into_par_iter().map(finish).collect::<Vec<_>>()
     });
@@ -197,6 +199,7 @@ fn finish(
     placement: &Placement,
     layers: &Layers,
     mounts: &HashMap<Vec<usize>, Mount>,
+    bases: &Bases,
     session: Session<'_>,
 ) -> PlannedFunction {
     let empty = Mount::default();
@@ -218,6 +221,11 @@ fn finish(
         opt_is_known: mount.is_known,
     };
     let found = parts.native.explain(check::check(&subject), "", parts.runtime);
+    let image = bases.of(spec, parts.runtime).map(|base| images::plan(&parts, &tree, &mount.tree, base));
+    let found = match &image {
+        Some(image) => images::judge(found, image, spec, &tree, &mount.tree),
+        None => found,
+    };
     let mut found = native::unsaid(found, &attached);
     // Who has built a file knows more of it.
     let own = &parts.resolution.findings;
@@ -234,8 +242,10 @@ fn finish(
     PlannedFunction {
         spec: spec.clone(),
         packages: packages.chain(PlannedPackage::all_native(&parts.native.packages)).collect(),
-        layers: attached.iter().map(|layer| layer.name.clone()).collect(),
-        layers_bytes: mount.bytes,
+        // What is in an image is no layer of the function.
+        layers: attached.iter().filter(|_| image.is_none()).map(|layer| layer.name.clone()).collect(),
+        layers_bytes: if image.is_some() { 0 } else { mount.bytes },
+        image: image.map(Box::new),
         tree,
         kept: None,
         trace: Trace { own: parts.own.clone(), inputs: parts.inputs(), findings },

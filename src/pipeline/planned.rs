@@ -4,6 +4,7 @@ use super::Timings;
 use super::layers::PlannedLayer;
 use crate::finding::{Finding, Level};
 use crate::fresh::{Inputs, Kept, KeptPackage};
+use crate::image::PlannedImage;
 use crate::project::FunctionSpec;
 use crate::resolve::Package;
 use crate::store::Method;
@@ -42,8 +43,10 @@ pub struct PlannedFunction {
     pub spec: FunctionSpec,
     /// The handler, written or found by convention.
     pub handler: Option<String>,
-    /// What would be in the zip; empty when an earlier zip stands.
+    /// What would be in the zip, or at `/var/task`; empty when an earlier zip stands.
     pub tree: Tree,
+    /// The image that it becomes; nothing for a zip, and when an earlier image stands.
+    pub image: Option<Box<PlannedImage>>,
     /// What an earlier build has left, when it is what this one would make.
     pub kept: Option<Box<Kept>>,
     /// What the answers depended on, for the next build.
@@ -74,9 +77,13 @@ pub(super) struct Trace {
 }
 
 impl PlannedFunction {
-    /// Bytes of everything in the zip, unpacked.
+    /// Bytes of everything in the zip, or of all layers of the image, unpacked.
     pub fn unzipped_bytes(&self) -> u64 {
-        self.kept.as_ref().map_or_else(|| self.tree.bytes(), |kept| kept.artifact.unzipped_bytes)
+        match (&self.kept, &self.image) {
+            (Some(kept), _) => kept.artifact.unzipped_bytes,
+            (None, Some(image)) => image.uncompressed_bytes(),
+            (None, None) => self.tree.bytes(),
+        }
     }
 
     /// What the zip will have, about: what is copied is known, what is to be deflated is guessed at a third.
@@ -142,6 +149,7 @@ impl PlannedFunction {
             spec: spec.clone(),
             handler,
             tree: Tree::new(),
+            image: None,
             kept: None,
             trace: Trace::default(),
             packages: Vec::new(),

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::AwsSdk;
+use super::image::{self, WrittenImage};
 use super::layers::{self, WrittenLayer};
 use super::native::{self, NativeChoice};
 use super::reader::{Document, Item, Located, Section, suggest};
-use crate::error::{Error, Position, Result};
+use crate::error::{Position, Result};
 use crate::finding::{Level, Override, Overrides, Rule};
 use crate::fsio;
 use crate::lambda::{Architecture, FUNCTION_NAME_LENGTH};
@@ -24,6 +25,7 @@ const SETTINGS: &[&str] = &[
     "package",
     "layers",
     "base",
+    "image",
     "include",
     "exclude",
     "environment",
@@ -85,6 +87,7 @@ pub(crate) struct Settings {
     /// Nothing is resolved or built.
     pub(crate) is_built: bool,
     pub(crate) native: NativeChoice,
+    pub(crate) image: WrittenImage,
     pub(crate) aws_sdk: Option<Located<AwsSdk>>,
     /// What the defaults say of that: it holds for the functions whose runtimes have one.
     pub(crate) default_aws_sdk: Option<AwsSdk>,
@@ -109,6 +112,7 @@ impl Settings {
             ready: self.ready,
             is_built: self.is_built,
             native: self.native,
+            image: self.image.over(&defaults.image),
             default_aws_sdk: defaults.aws_sdk.as_ref().map(|sdk| sdk.value).or(defaults.default_aws_sdk),
             aws_sdk: self.aws_sdk,
         }
@@ -192,15 +196,6 @@ fn store(section: &Section<'_>) -> Result<Option<Place>> {
     })
 }
 
-fn key_of(section: &Section<'_>, key: &str) -> Located<String> {
-    let found = section.keys().find(|k| k.value == key);
-    found.unwrap_or_else(|| Located { value: key.to_owned(), at: section.at() })
-}
-
-fn not_built(key: &Located<String>, what: &str) -> Error {
-    key.error(format!("{what} is not built by this version"))
-}
-
 fn functions(section: &Section<'_>, scope: &Scope<'_>, defaults: &Settings) -> Result<Vec<Written>> {
     let known: Vec<&str> = OF_FUNCTIONS.iter().chain(SETTINGS).copied().collect();
     let mut written: Vec<Written> = Vec::new();
@@ -273,7 +268,6 @@ pub(super) fn below_root(path: &Located<String>, scope: &Scope<'_>, key: &str) -
 }
 
 pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Settings> {
-    unbuilt(section)?;
     let mut out = Settings {
         runtime: section.text("runtime")?.map(|text| text.value),
         handler: section.text("handler")?.map(|text| text.value),
@@ -284,6 +278,7 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         bin: section.text("bin")?,
         layers: section.text_or_texts("layers")?,
         native: native::native(section, scope)?,
+        image: image::image(section, scope)?,
         aws_sdk: section.text("aws-sdk")?.map(aws_sdk).transpose()?,
         ..Settings::default()
     };
@@ -323,26 +318,6 @@ fn slim(section: &Section<'_>) -> Result<Option<Slim>> {
         slim.add(rule);
     }
     Ok(Some(slim))
-}
-
-/// Refuses what the config's format has and this version does not build.
-fn unbuilt(section: &Section<'_>) -> Result<()> {
-    let (key, values, built) = ("package", ["zip", "image"], "zip");
-    if let Some(value) = section.text(key)? {
-        if !values.contains(&value.value.as_str()) {
-            let error = value.error(format!("`{key}` cannot be `{}`", value.value));
-            return Err(suggest(error, &value.value, &values, "values"));
-        }
-        if value.value != built {
-            return Err(
-                not_built(&value, &format!("`{key} = \"{}\"`", value.value)).hint(format!("`{key} = \"{built}\"` is"))
-            );
-        }
-    }
-    if section.text("base")?.is_some() {
-        return Err(not_built(&key_of(section, "base"), "`base`, which belongs to `package = \"image\"`,"));
-    }
-    Ok(())
 }
 
 fn aws_sdk(text: Located<String>) -> Result<Located<AwsSdk>> {

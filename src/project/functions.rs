@@ -161,6 +161,7 @@ impl<'a> Loader<'a> {
             is_built: settings.is_built,
             slim: settings.slim.unwrap_or_default(),
             native: settings.native,
+            image: settings.image.spec(self.selection.package),
             aws_sdk,
             defined_at: (!detected).then_some(name.at),
             cargo,

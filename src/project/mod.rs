@@ -10,6 +10,7 @@ mod config;
 mod detect;
 mod functions;
 mod handler;
+mod image;
 mod init;
 mod layers;
 mod native;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use handler::{MissingHandler, find_handler};
+pub use image::{ImageArchive, ImageSpec, PackageType};
 pub use init::init_config;
 pub use native::NativeChoice;
 pub use spec::{AwsSdk, CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
@@ -57,6 +59,8 @@ pub struct Selection {
     pub handler: Option<String>,
     /// The architecture instead of what is written.
     pub architecture: Option<Architecture>,
+    /// What functions become, instead of what is written.
+    pub package: Option<PackageType>,
     /// The template that describes the project. Absolute.
     pub template: Option<PathBuf>,
     /// Values of a template's parameters.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::NativeChoice;
 use super::samconfig::SamConfig;
+use super::{ImageSpec, NativeChoice};
 use crate::error::Position;
 use crate::finding::{Finding, Overrides};
 use crate::lambda::Architecture;
@@ -146,6 +146,8 @@ pub struct FunctionSpec {
     pub is_built: bool,
     /// What it brings along from a system.
     pub native: NativeChoice,
+    /// How its image is made; nothing for a zip.
+    pub image: Option<ImageSpec>,
     /// Where the config defines it.
     pub defined_at: Option<Position>,
 }
@@ -185,6 +187,7 @@ impl FunctionSpec {
             is_built: false,
             aws_sdk: AwsSdk::default(),
             native: NativeChoice::default(),
+            image: None,
             defined_at: None,
         }
     }

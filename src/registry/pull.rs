@@ -64,7 +64,7 @@ impl Remote {
             return self.by_digest(&digest, &name);
         }
         let manifest = self.fetch_manifest(&self.reference.selector(), None)?;
-        shared.blobs.keep(&manifest.digest, &manifest.bytes)?;
+        shared.blobs.keep_document(&manifest.digest, &manifest.bytes)?;
         shared.blobs.know(&name, &manifest.digest)?;
         lock(&shared.manifests).insert(name, manifest.clone());
         Ok(manifest)
@@ -72,7 +72,7 @@ impl Remote {
 
     fn by_digest(&self, digest: &Digest, name: &str) -> Result<RawManifest> {
         let shared = &self.registries.0;
-        if let Some(bytes) = shared.blobs.read(digest, MAX_DOCUMENT) {
+        if let Some(bytes) = shared.blobs.document(digest, MAX_DOCUMENT) {
             let media_type = media_type(&bytes).unwrap_or_else(|| OCI_MANIFEST.to_owned());
             return Ok(RawManifest { digest: sha256(&bytes), bytes, media_type });
         }
@@ -80,7 +80,7 @@ impl Remote {
             return Err(self.offline(&format!("`{name}`")));
         }
         let manifest = self.fetch_manifest(&digest.to_string(), Some(digest))?;
-        shared.blobs.keep(digest, &manifest.bytes)?;
+        shared.blobs.keep_document(digest, &manifest.bytes)?;
         Ok(manifest)
     }
 
@@ -97,7 +97,7 @@ impl Remote {
         let client = self.client()?;
         let label = format!("Fetching a layer of {}", self.reference);
         let task = Task::begin(&client.events, label, Some(descriptor.size), Unit::Bytes);
-        let mut blob = self.registries.0.blobs.begin(&descriptor.digest)?;
+        let mut blob = self.registries.0.blobs.fetching(&descriptor.digest)?;
         client.network.runtime.block_on(client.fetch(descriptor, &mut blob, &task))?;
         match blob.finish()? {
             Ok(()) => Ok(()),
@@ -186,14 +186,14 @@ impl Client {
         let doing = format!("fetch `{}` of `{}`", descriptor.digest, self.repository);
         let mut failed = 0;
         for _ in 0..PARTS {
-            let before = blob.len();
+            let before = blob.bytes();
             let problem = match self.fetch_part(descriptor, blob, task).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Final(error)) => return Err(error),
                 Err(Trouble::Problem(problem)) => problem,
             };
             // Whoever gets further has not failed.
-            failed = if blob.len() > before { 1 } else { failed + 1 };
+            failed = if blob.bytes() > before { 1 } else { failed + 1 };
             if failed == ATTEMPTS || !problem.passes() {
                 return Err(self.error(&problem, &doing, failed, false));
             }
@@ -205,13 +205,13 @@ impl Client {
     async fn fetch_part(&self, descriptor: &Descriptor, blob: &mut NewBlob, task: &Task<'_>) -> Result<(), Trouble> {
         let mut request =
             Request::new("GET", self.repository.url(&format!("blobs/{}", descriptor.digest)), self.scopes(false));
-        if !blob.is_empty() {
-            request.headers.push(("range", format!("bytes={}-", blob.len())));
+        if blob.bytes() > 0 {
+            request.headers.push(("range", format!("bytes={}-", blob.bytes())));
         }
         let mut answer = self.send(request).await?;
         let mut passed_over = match answer.status {
-            200 => blob.len(),
-            206 if starts_at(answer.header("content-range"), blob.len()) => 0,
+            200 => blob.bytes(),
+            206 if starts_at(answer.header("content-range"), blob.bytes()) => 0,
             206 => return Err(Problem::unanswered("another part of it came than was asked for").into()),
             _ => return Err(self.problem(answer).await.into()),
         };
@@ -219,7 +219,7 @@ impl Client {
             let skipped = passed_over.min(piece.len() as u64);
             passed_over -= skipped;
             let piece = piece.slice(usize::try_from(skipped).unwrap_or(piece.len())..);
-            if blob.len() + piece.len() as u64 > descriptor.size {
+            if blob.bytes() + piece.len() as u64 > descriptor.size {
                 let at = &self.repository;
                 let what = format!(
                     "`{}` of `{at}` is longer than its manifest says ({} bytes)",
@@ -230,8 +230,8 @@ impl Client {
             blob.take(&piece)?;
             task.advance(piece.len() as u64);
         }
-        if blob.len() < descriptor.size {
-            let why = format!("the connection ended at byte {} of {}", blob.len(), descriptor.size);
+        if blob.bytes() < descriptor.size {
+            let why = format!("the connection ended at byte {} of {}", blob.bytes(), descriptor.size);
             return Err(Problem::unanswered(why).into());
         }
         Ok(())

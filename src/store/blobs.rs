@@ -1,31 +1,55 @@
-//! Manifests and blobs of images, by their digest, and which digest a tag had when it was last asked for.
+//! Layers of images: what was made of a tree, or of a layer of a base, so that it is neither tarred nor compressed again.
 //!
 //! ```text
-//!   blobs-v1/<alg>-<hex>     the bytes
-//!   blobs-v1/tags/<key>      the digest; the key is the SHA-256 of the name
+//!   blobs-v1/<hex>          a layer's blob, by the SHA-256 of its bytes
+//!   blobs-v1/<key>.made     what was made of what the key stands for: the digest of the rest, then JSON
 //! ```
 //!
-//! What is read is hashed before it is used; what is damaged is thrown away.
+//! Bytes are hashed before they are believed. The bucket is bounded: what was not used for longest goes first.
 
 use std::fs::{self, File};
-use std::io::{self, Seek as _, Write};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::digest::{Digest, Hasher, sha256};
-use super::hash_file;
-use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use super::digest::{Digest, sha256};
+use crate::error::Result;
 use crate::fsio::{self, AtomicFile};
 
 /// The bucket.
 pub(super) const BLOBS: &str = "blobs-v1";
-/// A digest with the name of its algorithm is shorter.
-const MAX_TAG: u64 = 256;
+/// The bucket is trimmed to this.
+const MOST: u64 = 12 << 30;
+/// No note is larger.
+const MAX_NOTE: u64 = 64 << 10;
 
-/// The bucket of blobs.
+/// The bucket of layers.
 #[derive(Debug, Clone)]
 pub struct Blobs {
     folder: PathBuf,
+}
+
+/// A layer that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBlob {
+    /// SHA-256 of the blob.
+    pub digest: Digest,
+    /// Its bytes.
+    pub bytes: u64,
+    /// SHA-256 of the tar in it.
+    pub diff_id: Digest,
+    /// Bytes of the tar.
+    pub plain_bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Note {
+    digest: String,
+    bytes: u64,
+    diff_id: String,
+    plain_bytes: u64,
 }
 
 impl Blobs {
@@ -33,163 +57,117 @@ impl Blobs {
         Self { folder: root.join(BLOBS) }
     }
 
-    /// Where the blob of this digest is, or would be.
+    /// Where the blob of a digest is, or would be.
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join(format!("{}-{}", digest.algorithm().as_str(), digest.hex()))
+        self.folder.join(digest.hex())
     }
 
-    /// A blob from its beginning, if it is there and undamaged.
-    pub fn open(&self, digest: &Digest) -> Option<File> {
-        let path = self.path(digest);
-        let mut file = File::open(&path).ok()?;
-        if hash_file(&mut file, digest.algorithm()).ok()? != *digest {
-            let _ = fs::remove_file(&path);
+    fn note_path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.made"))
+    }
+
+    /// What was made of what the key stands for, as it was noted; whether the blob is there is another question.
+    pub fn noted(&self, key: &str) -> Option<KeptBlob> {
+        let path = self.note_path(key);
+        let text = String::from_utf8(fsio::read_bounded(&path, MAX_NOTE).ok()?).ok()?;
+        let (digest, rest) = text.split_once('\n')?;
+        if sha256(rest.as_bytes()).hex() != digest {
             return None;
         }
-        // So that what is used stays.
-        let _ = file.set_modified(SystemTime::now());
-        file.rewind().ok()?;
-        Some(file)
+        touch(&path);
+        let Note { digest, bytes, diff_id, plain_bytes } = serde_json::from_str(rest).ok()?;
+        Some(KeptBlob { digest: Digest::parse(&digest)?, bytes, diff_id: Digest::parse(&diff_id)?, plain_bytes })
     }
 
-    /// A blob's bytes, if it is there, undamaged, and has no more than `most`.
-    pub fn read(&self, digest: &Digest, most: u64) -> Option<Vec<u8>> {
+    /// Notes what was made.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note(&self, key: &str, made: &KeptBlob) -> Result<()> {
+        let note = Note {
+            digest: made.digest.to_string(),
+            bytes: made.bytes,
+            diff_id: made.diff_id.to_string(),
+            plain_bytes: made.plain_bytes,
+        };
+        let rest = serde_json::to_string(&note).unwrap_or_default();
+        fsio::write_atomic(&self.note_path(key), format!("{}\n{rest}", sha256(rest.as_bytes()).hex()).as_bytes())
+    }
+
+    /// The blob's file, if it is there and its bytes have the digest.
+    pub fn verified(&self, digest: &Digest, bytes: u64) -> Option<PathBuf> {
         let path = self.path(digest);
-        let bytes = fsio::read_bounded(&path, most).ok()?;
+        let mut file = File::open(&path).ok().filter(|file| file.metadata().is_ok_and(|m| m.len() == bytes))?;
         let mut hasher = digest.hasher();
-        hasher.update(&bytes);
-        if hasher.finish() == *digest {
-            return Some(bytes);
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match file.read(&mut buffer).ok()? {
+                0 => break,
+                n => hasher.update(&buffer[..n]),
+            }
         }
-        let _ = fs::remove_file(&path);
+        if hasher.finish() == *digest {
+            touch(&path);
+            return Some(path);
+        }
+        let _ = fs::remove_file(path);
         None
     }
 
-    /// Keeps bytes that have been checked to have this digest.
+    /// A file for a blob whose digest is not known yet.
     ///
     /// # Errors
-    /// When they cannot be written.
-    pub fn keep(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
-        fsio::write_atomic(&self.path(digest), bytes)
+    /// When it cannot be made.
+    pub fn begin(&self) -> Result<AtomicFile> {
+        AtomicFile::create(&self.folder.join("new"))
     }
 
-    /// Begins a blob that comes piece by piece.
+    /// Gives a finished blob its name.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn begin(&self, digest: &Digest) -> Result<NewBlob> {
-        Ok(NewBlob {
-            file: AtomicFile::create(&self.path(digest))?,
-            hasher: digest.hasher(),
-            digest: digest.clone(),
-            bytes: 0,
-        })
+    /// When it cannot be renamed.
+    pub fn keep(&self, file: AtomicFile, digest: &Digest) -> Result<PathBuf> {
+        let path = self.path(digest);
+        file.commit_as(&path)?;
+        Ok(path)
     }
 
-    fn tag(&self, name: &str) -> PathBuf {
-        self.folder.join("tags").join(sha256(name.as_bytes()).hex())
-    }
-
-    /// The digest that this name had when it was last asked for.
-    pub fn last_known(&self, name: &str) -> Option<Digest> {
-        let bytes = fsio::read_bounded(&self.tag(name), MAX_TAG).ok()?;
-        Digest::parse(std::str::from_utf8(&bytes).ok()?.trim())
-    }
-
-    /// Keeps the digest of a name.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn know(&self, name: &str, digest: &Digest) -> Result<()> {
-        fsio::write_atomic(&self.tag(name), digest.to_string().as_bytes())
+    /// Deletes what was not used for longest, if there is too much of it.
+    pub fn trim(&self) {
+        super::entries::trim(&self.folder, MOST);
     }
 }
 
-/// A blob that is being fetched. Dropped before [`NewBlob::finish`], nothing is left of it.
-pub struct NewBlob {
-    file: AtomicFile,
-    hasher: Hasher,
-    digest: Digest,
-    bytes: u64,
-}
-
-impl NewBlob {
-    /// Bytes so far.
-    pub fn len(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Whether nothing has come yet.
-    pub fn is_empty(&self) -> bool {
-        self.bytes == 0
-    }
-
-    /// Gives it its name, if it has its digest; what it has instead otherwise.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn finish(self) -> Result<Result<(), Digest>> {
-        let actual = self.hasher.finish();
-        if actual != self.digest {
-            return Ok(Err(actual));
-        }
-        self.file.commit().map(Ok)
-    }
-}
-
-impl Write for NewBlob {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl NewBlob {
-    /// More of it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let path = self.file.path().to_owned();
-        self.write_all(bytes).map_err(|e| Error::io("write", &path, &e))
+/// So that what is used stays.
+fn touch(path: &Path) {
+    if let Ok(file) = File::open(path) {
+        let _ = file.set_modified(SystemTime::now());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
-    fn only_what_has_its_digest_is_kept_and_given() {
+    fn what_is_damaged_is_not_there() {
         let dir = tempfile::tempdir().unwrap();
         let blobs = Blobs::new(dir.path());
-        let digest = sha256(b"bytes");
-        assert!(blobs.open(&digest).is_none() && blobs.read(&digest, 9).is_none());
-        let mut blob = blobs.begin(&digest).unwrap();
-        blob.take(b"byt").unwrap();
-        assert_eq!((blob.len(), blob.finish().unwrap()), (3, Err(sha256(b"byt"))));
-        assert!(!blobs.path(&digest).exists());
-        let mut blob = blobs.begin(&digest).unwrap();
-        blob.take(b"bytes").unwrap();
-        assert_eq!(blob.finish().unwrap(), Ok(()));
-        assert_eq!(blobs.read(&digest, 9).unwrap(), b"bytes");
-        assert!(blobs.read(&digest, 4).is_none() && blobs.open(&digest).is_some());
-        fsio::write_atomic(&blobs.path(&digest), b"bytez").unwrap();
-        assert!(blobs.open(&digest).is_none() && !blobs.path(&digest).exists());
-    }
-
-    #[test]
-    fn a_tag_is_remembered() {
-        let dir = tempfile::tempdir().unwrap();
-        let blobs = Blobs::new(dir.path());
-        assert_eq!(blobs.last_known("r.io/a:1"), None);
-        blobs.know("r.io/a:1", &sha256(b"x")).unwrap();
-        assert_eq!(blobs.last_known("r.io/a:1"), Some(sha256(b"x")));
+        let digest = sha256(b"blob");
+        let made = KeptBlob { digest: digest.clone(), bytes: 4, diff_id: sha256(b"tar"), plain_bytes: 3 };
+        let mut file = blobs.begin().unwrap();
+        file.write_all(b"blob").unwrap();
+        blobs.keep(file, &digest).unwrap();
+        blobs.note("key", &made).unwrap();
+        assert_eq!(blobs.noted("key"), Some(made));
+        assert!(blobs.verified(&digest, 4).is_some() && blobs.verified(&digest, 5).is_none());
+        fs::write(blobs.path(&digest), b"blub").unwrap();
+        assert!(blobs.verified(&digest, 4).is_none() && !blobs.path(&digest).exists());
+        let note = blobs.note_path("key");
+        let text = fs::read_to_string(&note).unwrap().replace("\"bytes\":4", "\"bytes\":5");
+        fs::write(&note, text).unwrap();
+        assert_eq!(blobs.noted("key"), None);
     }
 }

@@ -81,6 +81,11 @@ impl Digest {
         Self::from_hex(algorithm, hex).filter(|_| !hex.contains(|c: char| c.is_ascii_uppercase()))
     }
 
+    /// Of what a hasher of SHA-256 has taken.
+    pub(crate) fn of_sha256(hasher: sha2::Sha256) -> Self {
+        Self { algorithm: Algorithm::Sha256, bytes: hasher.finalize().to_vec() }
+    }
+
     /// The hash function.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm

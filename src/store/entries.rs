@@ -151,7 +151,7 @@ fn read(mut file: File) -> Option<Entry> {
 }
 
 /// Deletes what was not used for longest, until no more than `most` bytes are left.
-fn trim(folder: &Path, most: u64) {
+pub(super) fn trim(folder: &Path, most: u64) {
     let files = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
     let mut files: Vec<(SystemTime, u64, PathBuf)> = files
         .filter_map(|entry| {

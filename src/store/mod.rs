@@ -13,7 +13,7 @@
 //!   answers-v1/
 //!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer
 //!   entries-v1/                what was deflated once (see `entries`)
-//!   blobs-v1/                  manifests and blobs of images (see `blobs`)
+//!   blobs-v1/                  layers of images (see `blobs`), and what was fetched of them (see `pulled`)
 //!
 //! ```
 //!
@@ -29,6 +29,7 @@ mod fetch;
 mod ingest;
 mod mirror;
 mod natives;
+mod pulled;
 mod resolver;
 
 use std::collections::HashMap;
@@ -39,13 +40,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use archive::{Archive, Member};
-pub use blobs::{Blobs, NewBlob};
+pub use blobs::{Blobs, KeptBlob};
 pub use digest::{Algorithm, Digest, Hasher, encode_hex, sha256};
 pub use entries::{Entries, WORTH};
 pub(crate) use fetch::percent_decode;
 pub use fetch::{Fetcher, Remote, file_url};
 pub use mirror::{Mirror, Place};
 pub use natives::{Native, Natives};
+pub use pulled::NewBlob;
 
 use crate::error::{Error, Result};
 use crate::fsio::{self, AtomicFile};
@@ -134,7 +136,7 @@ impl Store {
         Entries::new(&self.root)
     }
 
-    /// Manifests and blobs of images.
+    /// Layers of images, and what was fetched of them.
     pub fn blobs(&self) -> Blobs {
         Blobs::new(&self.root)
     }
