@@ -103,6 +103,15 @@ rules! {
     DevDependencyIncluded "dev-dependency-included" Warning "A development dependency would be packed.";
     CrossRegionBucket "cross-region-bucket" Error "The bucket is in another region than the functions.";
     UnversionedBucket "unversioned-bucket" Warning "The bucket keeps no versions.";
+    ImageIndex "image-index" Error "An image is an index, which Lambda does not take.";
+    ImageLayerMediaType "image-layer-media-type" Error "A manifest, config or layer of an image has a media type or compression that Lambda does not take.";
+    ImageLayerDamaged "image-layer-damaged" Error "A layer of an image cannot be read, or is not what the image says of it.";
+    ImageArchitecture "image-architecture" Error "An image, or a native file in it, is for another platform than the function.";
+    ImageEntrypoint "image-entrypoint" Error "Lambda cannot start what an image names as its entrypoint.";
+    ImageCmdArity "image-cmd-arity" Error "An image of AWS is not given exactly one argument, the handler.";
+    ImageTooManyLayers "image-too-many-layers" Error "An image has more layers than registries take.";
+    ImageUnreadableFile "image-unreadable-file" Error "A file of the function may not be read by the user that Lambda runs it as.";
+    ImageTooLarge "image-too-large" Error "The layers of an image are together larger than Lambda takes.";
     InstallScriptNotRun "install-script-not-run" Warning "A package has an install script, which is not run.";
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::links::check_links;
-use super::{Opened, guess, open};
+use super::{Opened, guess, image, open};
 use crate::check::{self, Mount, Native, Subject};
 use crate::error::Result;
 use crate::finding::{Finding, Overrides, Rule};
@@ -36,6 +36,8 @@ pub enum Kind {
     Function,
     /// A layer, which lies at `/opt`.
     Layer,
+    /// A container image.
+    Image,
 }
 
 /// What came out.
@@ -45,7 +47,8 @@ pub struct Verdict {
     pub path: String,
     /// What it was judged as.
     pub kind: Kind,
-    /// The runtime that it was judged for.
+    /// The runtime that it was judged for; nothing of an image, which brings its own.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub runtime: String,
     /// The architecture that it was judged for.
     pub architecture: Architecture,
@@ -63,11 +66,14 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
 }
 
-/// Judges a zip or a folder.
+/// Judges a zip, a folder or an image.
 ///
 /// # Errors
-/// When it is neither, or cannot be read. What Lambda would refuse is a finding.
+/// When it is none of these, or cannot be read. What Lambda would refuse is a finding.
 pub fn judge(path: &Path, question: &Question<'_>) -> Result<Verdict> {
+    if image::is_image(path) {
+        return image::judge(path, question);
+    }
     let Opened { tree, mut findings, zip_bytes, is_whole } = open(path)?;
     let is_layer = question.layer || (question.handler.is_none() && guess::is_layer(&tree));
     let kind = if is_layer { Kind::Layer } else { Kind::Function };
@@ -88,6 +94,7 @@ pub fn judge(path: &Path, question: &Question<'_>) -> Result<Verdict> {
     if let Some(runtime) = runtime.filter(|_| is_whole || !tree.is_empty()) {
         findings.extend(match kind {
             Kind::Function => of_function(&tree, runtime, architecture, question),
+            Kind::Image => Vec::new(),
             Kind::Layer => of_layer(&tree, runtime, architecture, question),
         });
     }

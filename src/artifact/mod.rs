@@ -10,6 +10,7 @@
 mod directory;
 mod folder;
 mod guess;
+mod image;
 mod judge;
 mod links;
 mod zip;
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::finding::Finding;
 use crate::tree::Tree;
 
+pub use image::{fix, judge_blobs};
 pub use judge::{Kind, Question, Verdict, judge};
 
 /// An artifact whose files are known.
@@ -46,16 +48,12 @@ pub(crate) fn open_zip(path: &Path) -> Result<(Tree, Vec<Finding>)> {
 
 fn open(path: &Path) -> Result<Opened> {
     let neither = |why: &str| {
-        Error::config(format!("`{}` is not a zip or folder{why}", path.display()))
-            .hint("name a zip, or the folder that is to be zipped; images are not judged by this version")
+        Error::config(format!("`{}` is not a zip, a folder or an image{why}", path.display()))
+            .hint("name a zip, the folder that is to be zipped, or an OCI layout or archive of an image")
     };
     let Ok(metadata) = fs::metadata(path) else { return Err(neither(": there is no such file")) };
     if metadata.is_dir() {
-        return if path.join("oci-layout").is_file() {
-            Err(neither(": it is an OCI layout"))
-        } else {
-            folder::open(path)
-        };
+        return folder::open(path);
     }
     if !metadata.is_file() {
         return Err(neither(""));

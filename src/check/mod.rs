@@ -6,6 +6,7 @@
 
 mod environment;
 mod handler;
+mod image;
 mod layers;
 mod native;
 mod runtime;
@@ -19,6 +20,7 @@ use crate::lambda::{Architecture, Date, Runtime};
 use crate::resolve::Package;
 use crate::tree::Tree;
 
+pub(crate) use image::{ImageSubject, LayerMedia, Media, check_image, check_media};
 pub use layers::{Attached, packages_stay};
 pub use native::{MissingLibrary, Mount, Native, check_native, missing_libraries};
 pub use runtime::check_runtime;

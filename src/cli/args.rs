@@ -284,7 +284,7 @@ pub(crate) enum Color {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Zips, or folders that are to be zipped
+    /// Zips, folders that are to be zipped, and images: OCI layouts, `docker save` and OCI archives
     #[arg(required = true, value_name = "ARTIFACT")]
     pub(crate) artifacts: Vec<PathBuf>,
 
@@ -303,6 +303,14 @@ pub(crate) struct CheckArgs {
     /// They are layers [default: where nothing but folders of layers is at the root]
     #[arg(long)]
     pub(crate) layer: bool,
+
+    /// Write images anew as Lambda takes them (one manifest, gzipped layers), and judge these
+    #[arg(long, conflicts_with_all = ["layer", "handler"])]
+    pub(crate) fix: bool,
+
+    /// Where images go that are written anew, as NAME.oci [default: the current folder]
+    #[arg(long, value_name = "DIR", requires = "fix")]
+    pub(crate) out_dir: Option<PathBuf>,
 
     /// What stdout gets
     #[arg(long, value_enum, default_value = "text")]

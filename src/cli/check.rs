@@ -1,11 +1,12 @@
 //! `check ARTIFACT…`.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::Exit;
-use super::args::{CheckArgs, CheckFormat, today};
+use super::args::{CheckArgs, CheckFormat, absolute, today};
 use super::print::{self, Style};
 use crate::artifact::{self, Kind, Question, Verdict};
 use crate::error::{Error, Result};
@@ -13,6 +14,7 @@ use crate::finding::{Finding, Level};
 use crate::lambda::Architecture;
 use crate::pipeline::{Failures, GENERATOR};
 use crate::report::{bytes, count};
+use crate::store::Store;
 
 pub(super) fn run(args: &CheckArgs) -> Exit {
     match check_and_print(args) {
@@ -34,7 +36,8 @@ fn check_and_print(args: &CheckArgs) -> Result<bool, Failures> {
     let mut verdicts = Vec::new();
     let mut errors: Vec<Error> = Vec::new();
     for path in &args.artifacts {
-        match artifact::judge(path, &question) {
+        let fixed = args.fix.then(|| fix(path, args, question.architecture)).transpose();
+        match fixed.and_then(|fixed| artifact::judge(fixed.as_deref().unwrap_or(path), &question)) {
             Ok(verdict) => verdicts.push(verdict),
             Err(error) => errors.push(error),
         }
@@ -53,6 +56,15 @@ fn check_and_print(args: &CheckArgs) -> Result<bool, Failures> {
         .collect();
     print::findings(&findings, args.output);
     Ok(findings.iter().any(|finding| finding.level == Level::Error))
+}
+
+/// Writes an image anew as Lambda takes it, and says where.
+fn fix(path: &Path, args: &CheckArgs, architecture: Option<Architecture>) -> Result<PathBuf> {
+    let store = Store::new(Store::default_root()?);
+    let out_dir = args.out_dir.as_deref().map_or_else(|| absolute(Path::new(".")), absolute)?;
+    let (folder, _) = artifact::fix(path, architecture, &store, &out_dir)?;
+    // As whoever called names folders.
+    Ok(args.out_dir.as_deref().unwrap_or(Path::new("")).join(folder.file_name().unwrap_or_default()))
 }
 
 /// A finding with the artifact that it is about.
@@ -86,18 +98,21 @@ fn text(verdicts: &[Verdict], style: Style) -> String {
         let kind = match verdict.kind {
             Kind::Function => "function",
             Kind::Layer => "layer",
+            Kind::Image => "image",
         };
         let guessed = if verdict.guessed { " (as its files tell; `--runtime` and `--arch` say otherwise)" } else { "" };
         let _ = writeln!(
             out,
-            "{}  {kind} · {} · {}{}",
+            "{}  {kind}{} · {}{}",
             style.bold(&verdict.path),
-            verdict.runtime,
+            if verdict.runtime.is_empty() { String::new() } else { format!(" · {}", verdict.runtime) },
             verdict.architecture,
             style.dim(guessed)
         );
         let zipped = verdict.bytes.map_or_else(String::new, |size| format!("{}, ", bytes(size)));
-        let _ = writeln!(out, "  {zipped}{} unzipped, {}", bytes(verdict.unzipped_bytes), count(verdict.files, "file"));
+        let unpacked = if verdict.kind == Kind::Image { "uncompressed" } else { "unzipped" };
+        let _ =
+            writeln!(out, "  {zipped}{} {unpacked}, {}", bytes(verdict.unzipped_bytes), count(verdict.files, "file"));
         let _ = writeln!(out, "  {}", summary(&verdict.findings, style));
     }
     out

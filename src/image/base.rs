@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Blobs;
+use super::archive::{DockerArchive, LayoutArchive, Members};
 use super::layout::Layout;
 use crate::error::{Error, Result};
 
@@ -63,7 +64,12 @@ impl BaseReference {
             Self::Scratch => Ok(None),
             Self::Registry(reference) => Err(Error::config(format!("`{reference}`: registries are not read yet"))),
             Self::Layout(path, tag) => Ok(Some(Arc::new(Layout::open(path, tag.as_deref())?))),
-            Self::LayoutArchive(..) | Self::DockerArchive(..) => Err(Error::config("not read yet".to_owned())),
+            Self::LayoutArchive(path, tag) => {
+                Ok(Some(Arc::new(LayoutArchive::new(Members::read(path)?, tag.as_deref())?)))
+            }
+            Self::DockerArchive(path, tag) => {
+                Ok(Some(Arc::new(DockerArchive::new(Members::read(path)?, tag.as_deref())?)))
+            }
         }
     }
 }

@@ -157,6 +157,18 @@ impl Starter {
         Self { entrypoint, command, working_dir, environment, labels }
     }
 
+    /// As an image's config says it.
+    pub(crate) fn of(config: &oci::ImageConfiguration) -> Self {
+        let config = config.config().clone().unwrap_or_default();
+        Self {
+            entrypoint: config.entrypoint().clone().unwrap_or_default(),
+            command: config.cmd().clone().unwrap_or_default(),
+            working_dir: config.working_dir().clone().unwrap_or_default(),
+            environment: config.env().clone().unwrap_or_default(),
+            labels: config.labels().clone().unwrap_or_default().into_iter().collect(),
+        }
+    }
+
     /// The config of an image on this base.
     fn config(&self, base: &Base) -> oci::Config {
         let some = |list: &Vec<String>| Some(list.clone()).filter(|list| !list.is_empty());
@@ -196,7 +208,7 @@ pub fn build(planned: &PlannedImage, store: &Store, files: &Files, task: &Task<'
 }
 
 /// The base's history with an entry for each of its layers: some tools count them.
-fn base_history(base: &Base) -> Vec<oci::History> {
+pub(crate) fn base_history(base: &Base) -> Vec<oci::History> {
     let mut history = base.config.history().clone().unwrap_or_default();
     let told = history.iter().filter(|entry| !entry.empty_layer().unwrap_or(false)).count();
     if told > base.layers.len() {

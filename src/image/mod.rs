@@ -3,14 +3,19 @@
 //! A base is anything that gives manifests and blobs ([`Blobs`]); what is built is a plain value ([`BuiltImage`]) that
 //! says of each layer where its bytes are, so that whoever pushes it need not know how it came to be.
 
+mod archive;
 pub mod base;
 mod build;
 mod compression;
 mod document;
 mod group;
 mod gzip;
+mod inspect;
 pub mod layout;
+mod listing;
+mod merged;
 mod opened;
+mod save;
 mod tar;
 mod types;
 mod verify;
@@ -19,7 +24,12 @@ pub use base::BaseReference;
 pub use build::{Built, PlannedImage, Starter, build};
 pub(crate) use group::Part;
 pub use group::PlannedPiece;
+pub use inspect::Opened;
+pub(crate) use inspect::{is_archive, open_artifact, rewrite};
+pub(crate) use listing::What;
+pub(crate) use merged::{Merged, Node};
 pub use opened::Base;
+pub(crate) use save::save;
 pub use types::*;
 pub use verify::Verified;
 

@@ -122,6 +122,25 @@ pub struct BuiltLayer {
     pub place: Place,
 }
 
+impl BuiltLayer {
+    /// The bytes of its blob, if they are on this machine.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn open_here(&self) -> Result<Option<Box<dyn Read + Send>>> {
+        let Place::Disk { path, offset } = &self.place else { return Ok(None) };
+        let io = |e: std::io::Error| Error::io("read", path, &e);
+        let mut file = File::open(path).map_err(io)?;
+        file.seek(SeekFrom::Start(*offset)).map_err(io)?;
+        Ok(Some(Box::new(file.take(self.descriptor.size))))
+    }
+}
+
+/// Whether a layer of this media type is gzipped, as Lambda wants it.
+pub fn is_gzip_layer(media_type: &str) -> bool {
+    matches!(media_type, OCI_LAYER_GZIP | DOCKER_LAYER_GZIP)
+}
+
 /// An image that Lambda takes: one manifest, one config, gzipped layers.
 #[derive(Clone)]
 pub struct BuiltImage {
@@ -158,15 +177,10 @@ impl BuiltImage {
     /// # Errors
     /// When the file cannot be read, or the base is not known.
     pub fn open(&self, layer: &BuiltLayer) -> Result<Box<dyn Read + Send>> {
-        match (&layer.place, &self.base) {
-            (Place::Disk { path, offset }, _) => {
-                let io = |e: std::io::Error| Error::io("read", path, &e);
-                let mut file = File::open(path).map_err(io)?;
-                file.seek(SeekFrom::Start(*offset)).map_err(io)?;
-                Ok(Box::new(file.take(layer.descriptor.size)))
-            }
-            (Place::Base, Some(base)) => base.blob(&layer.descriptor),
-            (Place::Base, None) => Err(Error::failed(format!("the layer {} is not here", layer.descriptor.digest))
+        match (layer.open_here()?, &self.base) {
+            (Some(file), _) => Ok(file),
+            (None, Some(base)) => base.blob(&layer.descriptor),
+            (None, None) => Err(Error::failed(format!("the layer {} is not here", layer.descriptor.digest))
                 .hint("build the image again, so that its base is known")),
         }
     }

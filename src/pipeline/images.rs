@@ -9,15 +9,17 @@ use super::draft::Role;
 use super::manifest::ManifestImage;
 use super::parts::Parts;
 use super::{Failures, Session};
+use crate::check::{self, ImageSubject};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Rule};
 use crate::fresh::{Files, Stat};
-use crate::image::{self, Base, BaseReference, BuiltImage, Part, PlannedImage, layout};
-use crate::lambda::{Architecture, Runtime};
+use crate::fsio::AtomicFile;
+use crate::image::{self, Base, BaseReference, BuiltImage, Merged, Part, PlannedImage, layout};
+use crate::lambda::{Architecture, IMAGE_LIMIT, Runtime};
 use crate::pack::Artifact;
 use crate::project::{FunctionSpec, ImageArchive, ImageSpec, LayerSource, Project};
 use crate::report::{Task, Unit};
-use crate::store::Digest;
+use crate::store::{Digest, Store};
 use crate::tree::Tree;
 
 /// Bases that were opened, by name and processor.
@@ -120,18 +122,35 @@ pub(super) fn plan(parts: &Parts<'_>, tree: &Tree, opt: &Tree, base: Arc<Base>) 
     PlannedImage::new(base, packages, opt, &code, &spec, handler, parts.runtime.is_provided())
 }
 
-/// What is said of a function that becomes an image: the limits of zips and layers are none of its own.
+/// What is said of a function that becomes an image. The limits of zips and layers are none of its own; what the loader finds
+/// is judged by the tables of the runtime where the base is one of AWS, else by what is in the image.
 pub(super) fn judge(
     found: Vec<Finding>,
-    _image: &PlannedImage,
-    _spec: &FunctionSpec,
-    _tree: &Tree,
-    _opt: &Tree,
-) -> Vec<Finding> {
-    let is_of_zips = |rule: Rule| {
-        matches!(rule, Rule::UnzippedTooLarge | Rule::LayerTooLarge | Rule::TooManyLayers | Rule::LayerSymlink)
+    image: &PlannedImage,
+    spec: &FunctionSpec,
+    store: &Store,
+) -> Result<Vec<Finding>> {
+    let is_of_aws = image.base.is_of_aws();
+    let stays = |rule: Rule| match rule {
+        Rule::UnzippedTooLarge | Rule::LayerTooLarge | Rule::TooManyLayers | Rule::LayerSymlink => false,
+        Rule::GlibcTooNew | Rule::LibstdcxxTooNew | Rule::MissingSharedLibrary | Rule::MuslLibrary => is_of_aws,
+        _ => true,
     };
-    found.into_iter().filter(|finding| !is_of_zips(finding.rule)).collect()
+    let mut found: Vec<Finding> = found.into_iter().filter(|finding| stays(finding.rule)).collect();
+    // Refused before anything is read.
+    let bytes = image.uncompressed_bytes();
+    let is_read = bytes <= IMAGE_LIMIT;
+    let merged = if is_read { image.merged(store)? } else { Merged::default() };
+    let judged = check::check_image(&ImageSubject {
+        architecture: spec.architecture,
+        starter: &image.starter,
+        merged: &merged,
+        layers: image.layers(),
+        bytes,
+        judges_libraries: !is_of_aws,
+    });
+    found.extend(judged.into_iter().filter(|finding| is_read || finding.rule != Rule::ImageEntrypoint));
+    Ok(found)
 }
 
 /// The archive that is wanted of a function's image.
@@ -154,18 +173,34 @@ pub(super) fn remove(name: &str, out_dir: &Path) {
     let root = out_dir.join(folder(name));
     if root.join(layout::MARKER).is_file() {
         let _ = fs::remove_dir_all(root);
+        remove_archives(name, None, out_dir);
+    }
+}
+
+/// Deletes archives of an image that are wanted no more.
+fn remove_archives(name: &str, wanted: Option<ImageArchive>, out_dir: &Path) {
+    for form in [ImageArchive::Docker, ImageArchive::Oci].into_iter().filter(|form| Some(*form) != wanted) {
+        let _ = fs::remove_file(out_dir.join(archive_name(name, form)));
     }
 }
 
 /// As the manifest has it.
-pub(super) fn described(artifact: Artifact, _spec: &ImageSpec, _name: &str) -> ManifestImage {
+pub(super) fn described(artifact: Artifact, spec: &ImageSpec, name: &str) -> ManifestImage {
     ManifestImage {
         uri: None,
         digest: format!("sha256:{}", artifact.sha256),
         layout: artifact.path,
         bytes: artifact.bytes,
         uncompressed_bytes: artifact.unzipped_bytes,
-        archive: None,
+        archive: spec.archive.map(|form| archive_name(name, form)),
+    }
+}
+
+/// The archive of a function's image in the output folder.
+fn archive_name(name: &str, form: ImageArchive) -> String {
+    match form {
+        ImageArchive::Docker => format!("{name}.docker.tar"),
+        ImageArchive::Oci => format!("{name}.oci.tar"),
     }
 }
 
@@ -173,6 +208,8 @@ pub(super) fn described(artifact: Artifact, _spec: &ImageSpec, _name: &str) -> M
 pub(super) struct StagedImage {
     image: BuiltImage,
     blobs: Vec<PathBuf>,
+    name: String,
+    archive: Option<(ImageArchive, AtomicFile)>,
     /// What is said of it, in the form of a zip.
     pub(super) artifact: Artifact,
     /// Files on disk that were read, with the SHA-256 of what was read.
@@ -182,7 +219,7 @@ pub(super) struct StagedImage {
 impl StagedImage {
     pub(super) fn make(
         planned: &PlannedImage,
-        _archive: Option<ImageArchive>,
+        archive: Option<ImageArchive>,
         name: &str,
         files: usize,
         session: Session<'_>,
@@ -191,6 +228,11 @@ impl StagedImage {
     ) -> Result<Self> {
         let built = image::build(planned, session.store, known, task)?;
         let blobs = layout::stage(&built.image, &session.options.out_dir.join(folder(name)))?;
+        let save = |form| {
+            let target = session.options.out_dir.join(archive_name(name, form));
+            image::save(&built.image, form, name, &target).map(|file| (form, file))
+        };
+        let archive = archive.map(save).transpose()?;
         let digest: &Digest = &built.image.descriptor.digest;
         let artifact = Artifact {
             path: folder(name),
@@ -200,12 +242,17 @@ impl StagedImage {
             sha256: digest.hex(),
             code_sha256: digest.base64(),
         };
-        Ok(Self { image: built.image, blobs, artifact, read: built.read })
+        Ok(Self { image: built.image, blobs, name: name.to_owned(), archive, artifact, read: built.read })
     }
 
     /// Gives it its name. All files of it are said, relative to the output folder, with what the file system says of them.
     pub(super) fn finish(self, out_dir: &Path) -> Result<(Artifact, Vec<(PathBuf, Stat)>)> {
-        let files = layout::finish(&self.image, &out_dir.join(&self.artifact.path), &self.blobs)?;
+        let mut files = layout::finish(&self.image, &out_dir.join(&self.artifact.path), &self.blobs)?;
+        remove_archives(&self.name, self.archive.as_ref().map(|(form, _)| *form), out_dir);
+        if let Some((form, file)) = self.archive {
+            file.commit()?;
+            files.push(out_dir.join(archive_name(&self.name, form)));
+        }
         let stat = |path: PathBuf| {
             let stat = Stat::of(&path)?;
             Some((path.strip_prefix(out_dir).unwrap_or(&path).to_owned(), stat))

@@ -79,8 +79,8 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
             task.advance(1);
             finish(parts, placement, &layers, &mounts, &bases, session)
         };
-        placed.into_par_iter().map(finish).collect::<Vec<_>>()
-    });
+        collect(placed.into_par_iter().map(finish).collect())
+    })?;
     functions.extend(finished);
     functions.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
     findings.extend(functions.iter().flat_map(|function| function.trace.findings.iter().cloned()));
@@ -201,7 +201,7 @@ fn finish(
     mounts: &HashMap<Vec<usize>, Mount>,
     bases: &Bases,
     session: Session<'_>,
-) -> PlannedFunction {
+) -> Result<PlannedFunction> {
     let empty = Mount::default();
     let mount = mounts.get(&placement.layers).unwrap_or(&empty);
     let spec = parts.spec;
@@ -223,7 +223,7 @@ fn finish(
     let found = parts.native.explain(check::check(&subject), "", parts.runtime);
     let image = bases.of(spec, parts.runtime).map(|base| images::plan(&parts, &tree, &mount.tree, base));
     let found = match &image {
-        Some(image) => images::judge(found, image, spec, &tree, &mount.tree),
+        Some(image) => images::judge(found, image, spec, session.store)?,
         None => found,
     };
     let mut found = native::unsaid(found, &attached);
@@ -239,7 +239,7 @@ fn finish(
         layer: place(index).map(|at| layers.planned[at].name.clone()),
         ..PlannedPackage::of(package)
     });
-    PlannedFunction {
+    Ok(PlannedFunction {
         spec: spec.clone(),
         packages: packages.chain(PlannedPackage::all_native(&parts.native.packages)).collect(),
         // What is in an image is no layer of the function.
@@ -253,7 +253,7 @@ fn finish(
         notes: parts.resolution.notes.into_iter().chain(parts.native.notes).collect(),
         resolved_by: parts.resolution.resolved_by,
         handler: parts.handler,
-    }
+    })
 }
 
 /// Folders that are never part of a package.

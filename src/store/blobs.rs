@@ -7,6 +7,7 @@
 //!
 //! Bytes are hashed before they are believed. The bucket is bounded: what was not used for longest goes first.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,8 @@ use crate::fsio::{self, AtomicFile};
 pub(super) const BLOBS: &str = "blobs-v1";
 /// The bucket is trimmed to this.
 const MOST: u64 = 12 << 30;
-/// No note is larger.
-const MAX_NOTE: u64 = 64 << 10;
+/// No listing is larger.
+const MAX_TEXT: u64 = 512 << 20;
 
 /// The bucket of layers.
 #[derive(Debug, Clone)]
@@ -62,20 +63,16 @@ impl Blobs {
         self.folder.join(digest.hex())
     }
 
-    fn note_path(&self, key: &str) -> PathBuf {
-        self.folder.join(format!("{key}.made"))
-    }
-
     /// What was made of what the key stands for, as it was noted; whether the blob is there is another question.
     pub fn noted(&self, key: &str) -> Option<KeptBlob> {
-        let path = self.note_path(key);
-        let text = String::from_utf8(fsio::read_bounded(&path, MAX_NOTE).ok()?).ok()?;
-        let (digest, rest) = text.split_once('\n')?;
-        if sha256(rest.as_bytes()).hex() != digest {
-            return None;
-        }
-        touch(&path);
-        let Note { digest, bytes, diff_id, plain_bytes } = serde_json::from_str(rest).ok()?;
+        let made = self.noted_quietly(key)?;
+        touch(&self.folder.join(format!("{key}.made")));
+        Some(made)
+    }
+
+    fn noted_quietly(&self, key: &str) -> Option<KeptBlob> {
+        let Note { digest, bytes, diff_id, plain_bytes } =
+            serde_json::from_str(&self.text(&format!("{key}.made"))?).ok()?;
         Some(KeptBlob { digest: Digest::parse(&digest)?, bytes, diff_id: Digest::parse(&diff_id)?, plain_bytes })
     }
 
@@ -90,8 +87,24 @@ impl Blobs {
             diff_id: made.diff_id.to_string(),
             plain_bytes: made.plain_bytes,
         };
-        let rest = serde_json::to_string(&note).unwrap_or_default();
-        fsio::write_atomic(&self.note_path(key), format!("{}\n{rest}", sha256(rest.as_bytes()).hex()).as_bytes())
+        self.keep_text(&format!("{key}.made"), &serde_json::to_string(&note).unwrap_or_default())
+    }
+
+    /// What is known of a layer, in words of whoever keeps it.
+    pub fn text(&self, key: &str) -> Option<String> {
+        let path = self.folder.join(key);
+        let text = String::from_utf8(fsio::read_bounded(&path, MAX_TEXT).ok()?).ok()?;
+        let (digest, rest) = text.split_once('\n')?;
+        (sha256(rest.as_bytes()).hex() == digest).then(|| rest.to_owned())
+    }
+
+    /// Keeps what is known of a layer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_text(&self, key: &str, text: &str) -> Result<()> {
+        let digest = sha256(text.as_bytes()).hex();
+        fsio::write_atomic(&self.folder.join(key), format!("{digest}\n{text}").as_bytes())
     }
 
     /// The blob's file, if it is there and its bytes have the digest.
@@ -107,7 +120,6 @@ impl Blobs {
             }
         }
         if hasher.finish() == *digest {
-            touch(&path);
             return Some(path);
         }
         let _ = fs::remove_file(path);
@@ -134,7 +146,44 @@ impl Blobs {
 
     /// Deletes what was not used for longest, if there is too much of it.
     pub fn trim(&self) {
-        super::entries::trim(&self.folder, MOST);
+        trim(&self.folder, MOST);
+    }
+}
+
+/// Deletes blobs until no more than `most` bytes are left. Blobs are shared with layouts by hard links, so that their own times
+/// may not be set: a blob was used when a note that names it was.
+fn trim(folder: &Path, most: u64) {
+    let mut blobs: BTreeMap<String, (SystemTime, u64)> = BTreeMap::new();
+    let mut notes = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        let (name, used) = (entry.file_name().to_string_lossy().into_owned(), metadata.modified());
+        let Ok(used) = used else { continue };
+        match name.strip_suffix(".made") {
+            Some(key) => notes.push((key.to_owned(), used)),
+            None => drop(blobs.insert(name, (used, metadata.len()))),
+        }
+    }
+    let mut total: u64 = blobs.values().map(|(_, bytes)| bytes).sum();
+    if total <= most {
+        return;
+    }
+    let this = Blobs { folder: folder.to_owned() };
+    for (key, used) in notes {
+        if let Some(blob) = this.noted_quietly(&key).and_then(|made| blobs.get_mut(&made.digest.hex())) {
+            blob.0 = blob.0.max(used);
+        }
+    }
+    let mut oldest: Vec<(SystemTime, String, u64)> =
+        blobs.into_iter().map(|(name, (used, n))| (used, name, n)).collect();
+    oldest.sort();
+    for (_, name, bytes) in oldest {
+        if total <= most {
+            return;
+        }
+        if fs::remove_file(folder.join(name)).is_ok() {
+            total -= bytes;
+        }
     }
 }
 
@@ -165,7 +214,7 @@ mod tests {
         assert!(blobs.verified(&digest, 4).is_some() && blobs.verified(&digest, 5).is_none());
         fs::write(blobs.path(&digest), b"blub").unwrap();
         assert!(blobs.verified(&digest, 4).is_none() && !blobs.path(&digest).exists());
-        let note = blobs.note_path("key");
+        let note = blobs.folder.join("key.made");
         let text = fs::read_to_string(&note).unwrap().replace("\"bytes\":4", "\"bytes\":5");
         fs::write(&note, text).unwrap();
         assert_eq!(blobs.noted("key"), None);
