@@ -106,6 +106,20 @@ pub(crate) struct PublishArgs {
     #[arg(long, help_heading = "AWS")]
     pub(crate) publish_layers: bool,
 
+    /// Where images are pushed to: a repository of the account's ECR, or host and repository; {function} stands for the
+    /// function's name
+    #[arg(long, value_name = "REPO", help_heading = "Images", env = "LAMBDA_PACK_REPOSITORY")]
+    pub(crate) repository: Option<String>,
+
+    /// The tag of an image, in which {function} stands for the function's name [default: the function's name and the
+    /// beginning of the digest]
+    #[arg(long, value_name = "T", help_heading = "Images")]
+    pub(crate) tag: Option<String>,
+
+    /// Create the repository in ECR when it is missing, and let Lambda take images from it
+    #[arg(long, requires = "repository", help_heading = "Images")]
+    pub(crate) create_repository: bool,
+
     /// Region instead of that of AWS_REGION and the profile
     #[arg(long, value_name = "R", help_heading = "AWS")]
     pub(crate) region: Option<String>,

@@ -10,6 +10,7 @@ mod print;
 mod progress;
 mod publish;
 mod summary;
+mod summary_images;
 mod summary_layers;
 
 use std::ffi::OsString;

@@ -69,7 +69,7 @@ impl Bases {
         let architecture = parts.spec.architecture;
         let key = (format!("{reference:?}"), architecture);
         if !self.0.contains_key(&key) {
-            let base = Base::open(&reference, architecture, session.store, true)?;
+            let base = Base::open(&reference, architecture, session.store, session.registries, true)?;
             self.0.insert(key, Arc::new(base));
         }
         Ok(())

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Built, Failures, Manifest, ManifestLayer, ManifestObject, Session, build, templates};
+use super::push::Push;
+use super::{Built, Failures, Manifest, ManifestLayer, ManifestObject, Pushes, Session, build, templates};
 use crate::aws::Aws;
 use crate::error::Result;
 use crate::finding::{Finding, Level, Override, Overrides, Rule};
@@ -31,6 +32,8 @@ pub struct Sendings {
     pub published: usize,
     /// Layer versions that were there already.
     pub known: usize,
+    /// What went to registries.
+    pub images: Pushes,
 }
 
 /// Builds and publishes. When Lambda would refuse one function, or the bucket will not do, nothing is published: the
@@ -40,21 +43,24 @@ pub struct Sendings {
 /// See [`build`]; when a zip has to go through S3 and no bucket is named; and when AWS refuses. The manifest names only
 /// what is there: after an error it is that of the build.
 pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Result<(Built, Sendings), Failures> {
-    options.check()?;
+    let has_zips = project.functions.iter().any(|function| function.image.is_none());
+    options.check(has_zips)?;
     report::relay(session.reporter, |events| {
         let start = Instant::now();
         // What is sure to be needed is asked for before a build that may take minutes.
-        let aws = (options.s3 == S3Mode::Always).then(|| connect(options, &events, session)).transpose()?;
+        let aws = (options.s3 == S3Mode::Always && has_zips).then(|| connect(options, &events, session)).transpose()?;
         let bucket = match (&aws, &options.bucket) {
             (Some(aws), Some(name)) => Some(Bucket::open(aws, name, options)?),
             _ => None,
         };
+        let mut push = Push::begin(project, session, options)?;
         let mut built = build(&asked(project, options), session)?;
         let sendings = if has_error(&built) {
             Sendings::default()
         } else {
             let sender = Sender { project, session, options, events: &events };
-            sender.send(&mut built, bucket.as_ref())?
+            let sendings = sender.send(&mut built, bucket.as_ref())?;
+            push.images(&mut built).map(|images| Sendings { images, ..sendings })?
         };
         built.plan.findings = Overrides::default().apply(std::mem::take(&mut built.plan.findings));
         built.plan.timings.total = start.elapsed();

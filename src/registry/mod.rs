@@ -101,6 +101,12 @@ impl Registries {
         }))
     }
 
+    /// The same registries, asked anew, with another store.
+    #[must_use]
+    pub fn with_store(&self, store: &Store) -> Self {
+        Self::new(store, self.0.settings.clone(), self.0.events.clone())
+    }
+
     fn network(&self) -> Result<Arc<Network>> {
         let mut network = lock(&self.0.network);
         if let Some(network) = &*network {

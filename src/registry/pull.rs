@@ -45,6 +45,17 @@ impl Remote {
         file.metadata().is_ok_and(|metadata| metadata.len() == descriptor.size).then_some(file)
     }
 
+    /// Digests of the layers of the image that it was opened for, as far as its manifest is in the store.
+    pub(super) fn known_layers(&self) -> Vec<Digest> {
+        let known = || {
+            let bytes = self.registries.0.blobs.document(self.reference.digest.as_ref()?, MAX_DOCUMENT)?;
+            let document: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+            let digest = |layer: &serde_json::Value| Digest::parse(layer.get("digest")?.as_str()?);
+            Some(document.get("layers")?.as_array()?.iter().filter_map(digest).collect())
+        };
+        known().unwrap_or_default()
+    }
+
     fn offline(&self, what: &str) -> Error {
         Error::failed(format!("{what} is not in the store, and `--offline` forbids fetching it"))
             .hint("run the same command once without `--offline`")

@@ -153,6 +153,14 @@ impl Registries {
     ) -> Result<Upload> {
         let host = &target.repository().host;
         let mut mount = known.0.get(&(host.clone(), descriptor.digest.clone())).cloned();
+        // A layer of the base that is on this machine, too, need not go there again.
+        let base = image.and_then(|image| image.base.as_ref()).and_then(|base| base.remote());
+        if let Some(remote) = base.filter(|remote| remote.repository().host == *host)
+            && mount.is_none()
+            && remote.known_layers().contains(&descriptor.digest)
+        {
+            mount = Some(remote.repository().clone());
+        }
         let source = match origin {
             Origin::Bytes(bytes) => Source::Bytes(bytes.clone()),
             Origin::Place(Place::Disk { path, offset }) => {
