@@ -491,11 +491,11 @@ fn an_interrupted_push_goes_on_where_it_ended() {
 fn silence_ends_an_upload_and_slowness_does_not() {
     let fake = Fake::plain();
     let name = format!("{}/fn", fake.host());
-    fake.fail("PUT", "/blobs/", 9, Fault::Slow(200));
-    let large = with(with(spec(&name), "layers", json!([[1, 6_000_000]])), "silence", json!(1_000));
+    fake.fail("PUT", "/blobs/", 1, Fault::Slow(300));
+    let large = with(with(spec(&name), "layers", json!([[1, 24_000_000]])), "silence", json!(1_500));
     let outcome = Run::new().spec(&large);
     complete(&fake, "fn", &outcome);
-    assert!(outcome.took > Duration::from_millis(1_500) && !outcome.text.contains("nothing moved"), "{}", outcome.text);
+    assert!(outcome.took > Duration::from_millis(2_400) && !outcome.text.contains("nothing moved"), "{}", outcome.text);
 
     let fake = Fake::plain();
     fake.fail("PUT", "/blobs/", 99, Fault::StopAfter(20));
@@ -546,7 +546,8 @@ fn a_repository_of_ecr_that_is_missing_is_told_or_made() {
     let outcome = Run::ecr(&fake).spec(&spec("team/fn"));
     outcome.failed(&["the repository `team/fn` does not exist (`--create-repository` makes it)"]);
     assert!(outcome.took < Duration::from_secs(6), "{:?}", outcome.took);
-    assert_eq!(fake.requests("POST", "/blobs/").len(), 1, "{}", outcome.text);
+    // Those that were begun at once, and none again.
+    assert!(fake.requests("POST", "/blobs/").len() <= 3, "{}", outcome.text);
 
     let create = with(spec("team/fn"), "create", json!(true));
     let outcome = Run::ecr(&fake).spec(&create);

@@ -298,7 +298,8 @@ pub(crate) enum Color {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Zips, folders that are to be zipped, and images: OCI layouts, `docker save` and OCI archives
+    /// Zips, folders that are to be zipped, and images: OCI layouts, `docker save` and OCI archives, and HOST/REPOSITORY:TAG
+    /// in a registry
     #[arg(required = true, value_name = "ARTIFACT")]
     pub(crate) artifacts: Vec<PathBuf>,
 
@@ -325,6 +326,26 @@ pub(crate) struct CheckArgs {
     /// Where images go that are written anew, as NAME.oci [default: the current folder]
     #[arg(long, value_name = "DIR", requires = "fix")]
     pub(crate) out_dir: Option<PathBuf>,
+
+    /// Push images that were written anew: to a repository of the account's ECR, or to host and repository
+    #[arg(long, value_name = "REPO", requires = "fix")]
+    pub(crate) repository: Option<String>,
+
+    /// Their tag [default: the artifact's name and the beginning of the digest]
+    #[arg(long, value_name = "T", requires = "repository")]
+    pub(crate) tag: Option<String>,
+
+    /// Create the repository in ECR when it is missing, and let Lambda take images from it
+    #[arg(long, requires = "repository")]
+    pub(crate) create_repository: bool,
+
+    /// Region of ECR instead of that of AWS_REGION and the profile
+    #[arg(long, value_name = "R")]
+    pub(crate) region: Option<String>,
+
+    /// Profile instead of AWS_PROFILE
+    #[arg(long, value_name = "P")]
+    pub(crate) profile: Option<String>,
 
     /// What stdout gets
     #[arg(long, value_enum, default_value = "text")]

@@ -7,16 +7,12 @@ use crate::error::{Error, Result};
 use crate::image::{BuiltImage, layout};
 use crate::project::Project;
 use crate::publish::Options;
-use crate::registry::{self, Known, Reference, Target, Wanted, is_tag};
+use crate::registry::{self, Known, Reference, Target, Wanted, is_tag, tag_of, tag_part};
 use crate::report::{Event, Task, Unit};
 use crate::store::Digest;
 
 /// What stands for a function's name in `--repository` and `--tag`.
 const FUNCTION: &str = "{function}";
-/// Digits of the digest in a tag that nobody has named: enough to tell the images of a function apart.
-const DIGITS: usize = 12;
-/// Names are cut to leave room for the rest of a tag.
-const NAME: usize = 100;
 /// Annotations by which an image says what it was built on. Source: "Pre-Defined Annotation Keys" of the OCI image
 /// specification.
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
@@ -91,13 +87,13 @@ impl<'a> Push<'a> {
             return Err(Error::config(format!("`{name}` becomes an image, and no repository is named"))
                 .hint("name one of the account's ECR, or host and repository, with `--repository`"));
         };
-        Ok(repository.replace(FUNCTION, &plain(name).to_lowercase()))
+        Ok(repository.replace(FUNCTION, &tag_part(name).to_lowercase()))
     }
 
     /// The tag that was asked for.
     fn tag(&self, name: &str) -> Result<Option<String>> {
         let Some(tag) = &self.options.tag else { return Ok(None) };
-        let tag = tag.replace(FUNCTION, &plain(name));
+        let tag = tag.replace(FUNCTION, &tag_part(name));
         if is_tag(&tag) {
             return Ok(Some(tag));
         }
@@ -135,7 +131,7 @@ impl<'a> Push<'a> {
         let digest = &image.descriptor.digest;
         let tag = match self.tag(&function.name)? {
             Some(tag) => tag,
-            None => format!("{}-{}", plain(&function.name), &digest.hex()[..DIGITS]),
+            None => tag_of(&function.name, digest),
         };
         let pushed = registries.push(&target, &image, Some(&tag), &mut self.known, &function.name)?;
         if pushed.is_new {
@@ -166,25 +162,5 @@ impl<'a> Push<'a> {
         };
         let reference = Reference::parse(name)?.repository.at(&digest);
         registry::open(&reference.to_string(), self.session.registries).map(Some)
-    }
-}
-
-/// A function's name as it may stand in a tag: of one in a nested stack, with `-` for `/`.
-fn plain(name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '-' }).take(NAME).collect();
-    plain.trim_matches('-').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_become_parts_of_tags() {
-        for (name, part) in [("api", "api"), ("Outer/Api", "Outer-Api"), ("-x-", "x"), ("my_fn.1", "my_fn-1")] {
-            assert_eq!(plain(name), part);
-        }
-        assert_eq!(plain(&"x".repeat(300)).len(), NAME);
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct Auth {
     who: Who,
     state: Mutex<State>,
     /// What was wrong with files and helpers that might have had credentials.
-    pub(super) troubles: Vec<String>,
+    troubles: Vec<String>,
 }
 
 #[derive(Default)]
@@ -73,6 +73,17 @@ impl Auth {
         }
     }
 
+    /// The error with what is known of why nobody, or somebody else, was asked for.
+    pub(super) fn explained(&self, error: Error) -> Error {
+        let error = match self.who {
+            Who::Anybody => error.hint(
+                "nobody has signed in: neither Docker's `config.json` nor Podman's `auth.json` names this registry",
+            ),
+            _ => error,
+        };
+        self.troubles.iter().fold(error, |error, trouble| error.hint(trouble.clone()))
+    }
+
     /// Whether anybody in particular asks.
     pub(super) fn is_anonymous(&self) -> bool {
         matches!(self.who, Who::Anybody)
@@ -97,7 +108,7 @@ impl Auth {
             (_, Some(Challenge::Basic)) => return Ok(None),
             (who, Some(Challenge::Bearer { realm, service, scope })) => {
                 let service = TokenService { realm, service: service.as_deref(), scope: scope.as_deref() };
-                service.token(who, network, at, scopes).await?
+                service.token(who, network, at, scopes).await.map_err(|error| self.explained(error))?
             }
         };
         state.headers.insert(key, (header.clone(), until));

@@ -208,14 +208,7 @@ impl Client {
             error = error.hint("a push takes `ecr:BatchCheckLayerAvailability`, `ecr:InitiateLayerUpload`, `ecr:UploadLayerPart`, `ecr:CompleteLayerUpload`, `ecr:PutImage` and `ecr:BatchGetImage` on the repository");
         }
         if matches!(problem.status, Some(401 | 403)) {
-            if self.auth.is_anonymous() {
-                error = error.hint(
-                    "nobody has signed in: neither Docker's `config.json` nor Podman's `auth.json` names this registry",
-                );
-            }
-            for trouble in &self.auth.troubles {
-                error = error.hint(trouble.clone());
-            }
+            error = self.auth.explained(error);
         }
         error
     }

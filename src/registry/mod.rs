@@ -34,7 +34,7 @@ use std::time::Duration;
 
 pub use pull::Remote;
 pub use push::{Known, Pushed};
-pub use reference::{EcrHost, Host, Reference, Repository, is_tag, names_host};
+pub use reference::{EcrHost, Host, Reference, Repository, is_tag, names_host, tag_of, tag_part};
 pub use target::{Target, Wanted, check as check_repository};
 
 use auth::{Auth, Who};

@@ -192,7 +192,7 @@ impl Registries {
             }
         };
         let mount = mount.filter(|from| from != target.repository());
-        Ok(Upload { descriptor: descriptor.clone(), source, mount })
+        Ok(Upload { descriptor: descriptor.clone(), source, mount, is_missing: target.is_missing })
     }
 }
 

@@ -245,6 +245,25 @@ pub fn is_tag(text: &str) -> bool {
         && text.bytes().all(|b| is_word(b) || b == b'.' || b == b'-')
 }
 
+/// Digits of the digest in a tag that nobody has named: enough to tell the images of a function apart.
+const DIGITS: usize = 12;
+/// Names are cut to leave room for the rest of a tag.
+const PART: usize = 100;
+
+/// A name as it may stand in a tag: of a function in a nested stack, with `-` for `/`.
+pub fn tag_part(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '-' }).take(PART).collect();
+    plain.trim_matches('-').to_owned()
+}
+
+/// The tag of an image when nobody names one: it changes with the image, so that it may be one that cannot be changed.
+pub fn tag_of(name: &str, digest: &Digest) -> String {
+    let (part, digits) = (tag_part(name), digest.hex());
+    let digits = digits.get(..DIGITS).unwrap_or(&digits);
+    if part.is_empty() { digits.to_owned() } else { format!("{part}-{digits}") }
+}
+
 impl Reference {
     /// An image as people write it. Without a host it is one of Docker Hub's.
     ///
@@ -382,6 +401,16 @@ mod tests {
             assert!(error.contains(part), "{text}: {error}");
         }
         assert!(Repository::parse("r.io/a:1").unwrap_err().to_string().contains("a repository is wanted"));
+    }
+
+    #[test]
+    fn names_become_parts_of_tags() {
+        for (name, part) in [("api", "api"), ("Outer/Api", "Outer-Api"), ("-x-", "x"), ("my_fn.1", "my_fn-1")] {
+            assert_eq!(tag_part(name), part);
+        }
+        let digest = Digest::parse(&format!("sha256:{HEX}")).unwrap();
+        assert_eq!(tag_of("Outer/Api", &digest), "Outer-Api-e3b0c44298fc");
+        assert!(is_tag(&tag_of(&"x".repeat(300), &digest)) && is_tag(&tag_of("ü", &digest)));
     }
 
     #[test]

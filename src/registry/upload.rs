@@ -39,6 +39,8 @@ pub(super) struct Upload {
     pub(super) source: Source,
     /// A repository of the same registry that has it.
     pub(super) mount: Option<Repository>,
+    /// ECR says that the repository is not there.
+    pub(super) is_missing: bool,
 }
 
 /// How a blob got there.
@@ -89,7 +91,9 @@ impl Client {
                 Err(Trouble::Final(error)) => return Err(error),
                 Err(Trouble::Problem(problem)) => problem,
             };
-            let may_pass = problem.passes() || is_session(&problem);
+            // Where it is missing, and no template makes it, that is how ECR says so.
+            let is_refused = upload.is_missing && problem.is_unanswered();
+            let may_pass = !is_refused && (problem.passes() || is_session(&problem));
             if attempt == ATTEMPTS || !may_pass {
                 return Err(self.error(&problem, &doing, attempt, true));
             }
