@@ -179,3 +179,91 @@ fn an_image_that_lambda_would_refuse_is_not_pushed() {
     assert!(manifest["functions"].as_array().unwrap().iter().all(|f| f["image"].get("uri").is_none()));
     assert_eq!((fake.requests("PUT", "").len(), fake.requests("POST", "/blobs/").len()), (0, 0));
 }
+
+/// Puts a manifest into a registry as others would.
+fn put_manifest(host: &str, name: &str, tag: &str, media_type: &str, body: &str) {
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(
+        stream,
+        "PUT /v2/{name}/manifests/{tag} HTTP/1.1\r\nhost: {host}\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+#[test]
+fn images_of_a_registry_are_judged_and_mended_where_they_are() {
+    let (project, registry, fake) = (project(), Registry::start(), Fake::ecr(&[]));
+    let repository = format!("{}/team/fn", registry.host);
+    let pushed =
+        done(&project, &fake, &["--repository", &repository, "--function", "api", "--tag", "v1", "--format", "json"]);
+    let manifest: Value = serde_json::from_str(&pushed.stdout).unwrap();
+    let image = &manifest["functions"][0]["image"];
+    let check = |args: &[&str]| {
+        let mut command = project.command(&["check"]);
+        common::aws(&mut command, "http://127.0.0.1:1", "AKIAFAKEFAKEFAKE0000", "fake/Secret").args(args);
+        command.env("HOME", project.path("")).env("LAMBDA_PACK_CACHE_DIR", project.path(".cache"));
+        Run::of(&mut command, &project.path(""))
+    };
+    let good = check(&[&format!("{repository}:v1")]);
+    assert_eq!(good.code, 0, "{}", good.transcript());
+    assert!(good.stdout.contains(&format!("{repository}:v1  image · x86_64")), "{}", good.stdout);
+
+    // What `docker buildx` makes of one processor with its attestations: an index, which Lambda refuses.
+    let bytes =
+        docker_registry::skopeo(&["inspect", "--raw", "--tls-verify=false", &format!("docker://{repository}:v1")]);
+    let oci = "application/vnd.oci.image.manifest.v1+json";
+    let index = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": oci, "digest": image["digest"], "size": bytes.len(),
+            "platform": {"os": "linux", "architecture": "amd64"},
+        }],
+    });
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    put_manifest(&registry.host, "team/fn", "index", media_type, &index.to_string());
+    let bad = check(&[&format!("{repository}:index"), "--format", "json"]);
+    assert_eq!(bad.code, 3, "{}", bad.transcript());
+    let found: Value = serde_json::from_str(&bad.stdout).unwrap();
+    assert_eq!(found["findings"][0]["rule"], "image-index", "{}", bad.stdout);
+
+    let target = format!("{}/team/fixed", registry.host);
+    let args =
+        [&format!("{repository}:index"), "--fix", "--out-dir", "fixed", "--repository", &target, "--format", "json"];
+    let fixed = check(&args);
+    assert_eq!(fixed.code, 0, "{}", fixed.transcript());
+    let fixed: Value = serde_json::from_str(&fixed.stdout).unwrap();
+    let uri = fixed["artifacts"][0]["image_uri"].as_str().unwrap();
+    assert!(uri.starts_with(&format!("{target}@sha256:")) && project.path("fixed/fn-index.oci/index.json").is_file());
+    let folder = tempfile::tempdir().unwrap();
+    docker_registry::copy_to_layout(uri, folder.path());
+    assert_eq!(check(&[uri]).code, 0);
+
+    let missing = check(&[&format!("{repository}:none")]);
+    assert_eq!(missing.code, 1, "{}", missing.transcript());
+    assert!(missing.stderr.contains("there is no such image"), "{}", missing.stderr);
+}
+
+/// An ECR that is not ours: what it says of an image that was pushed.
+#[test]
+fn another_implementation_of_ecr_takes_an_image() {
+    let server = common::server::Running::start("lambda-server");
+    let host = server.endpoint.strip_prefix("http://").unwrap().to_owned();
+    let keys = ("test", "test");
+    server.boto(keys, &[], "ecr = boto3.client('ecr')\nanswer = ecr.create_repository(repositoryName='team/fn')");
+    let (project, fake) = (project(), Fake::ecr(&[]));
+    let repository = format!("{host}/team/fn");
+    let args = ["--repository", &repository, "--function", "api", "--tag", "v1", "--format", "json"];
+    let run = done(&project, &fake, &args);
+    let manifest: Value = serde_json::from_str(&run.stdout).unwrap();
+    let image = &manifest["functions"][0]["image"];
+    let images = server.boto(
+        keys,
+        &[],
+        "ecr = boto3.client('ecr')\nanswer = ecr.describe_images(repositoryName='team/fn')['imageDetails']",
+    );
+    assert_eq!((&images[0]["imageDigest"], &images[0]["imageTags"]), (&image["digest"], &json!(["v1"])), "{images}");
+}

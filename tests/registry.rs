@@ -269,6 +269,15 @@ impl Run {
     }
 }
 
+/// Cases that mostly wait, all at once.
+fn side_by_side<T: Sync>(cases: &[T], work: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(|| work(case));
+        }
+    });
+}
+
 /// Two layers of 300 and 200 kB.
 fn spec(repository: &str) -> Value {
     json!({"push": [repository], "tag": "v1", "layers": [[1, 300_000], [2, 200_000]]})
@@ -410,7 +419,7 @@ fn a_mount_that_is_not_done_is_an_upload_in_the_same_session() {
 
 #[test]
 fn what_passes_is_tried_again_and_nothing_is_stored_twice() {
-    for (method, part, times, fault) in [
+    let cases = [
         ("PUT", "/blobs/", 1, Fault::Error(500, "UNKNOWN")),
         ("PUT", "/blobs/", 2, Fault::ResetAfter(70_000)),
         ("PUT", "/blobs/", 1, Fault::ResetAfter(0)),
@@ -426,21 +435,22 @@ fn what_passes_is_tried_again_and_nothing_is_stored_twice() {
         ("PUT", "/manifests/", 1, Fault::LostAnswer),
         ("PUT", "/manifests/", 1, Fault::Error(502, "")),
         ("PUT", "/manifests/", 3, Fault::Error(404, "BLOB_UNKNOWN")),
-    ] {
+    ];
+    side_by_side(&cases, |(method, part, times, fault)| {
         for fake in [Fake::plain(), Fake::ecr(&["fn"])] {
-            fake.fail(method, part, times, fault.clone());
+            fake.fail(method, part, *times, fault.clone());
             let name = if fake.repo("fn").is_some() { "fn".to_owned() } else { format!("{}/fn", fake.host()) };
             let outcome = Run::ecr(&fake).spec(&spec(&name));
             complete(&fake, "fn", &outcome);
             let heard = outcome.value["heard"].to_string();
             assert!(heard.contains("attempt 1") || matches!(fault, Fault::LostAnswer), "{method} {fault:?}: {heard}");
         }
-    }
+    });
 }
 
 #[test]
 fn what_does_not_pass_is_told_after_a_bounded_number_of_attempts() {
-    for (method, part, fault, attempts, words) in [
+    let cases = [
         ("PUT", "/blobs/", Fault::Error(500, "UNKNOWN"), 5, vec!["Failed to send `sha256:", "tried 5 times"]),
         ("PUT", "/blobs/", Fault::ResetAfter(9), 5, vec!["tried 5 times; check the network"]),
         (
@@ -459,18 +469,17 @@ fn what_does_not_pass_is_told_after_a_bounded_number_of_attempts() {
             vec!["Failed to send the manifest `v1`", "MANIFEST_INVALID"],
         ),
         ("PUT", "/manifests/", Fault::Error(404, "BLOB_UNKNOWN"), 8, vec!["BLOB_UNKNOWN"]),
-    ] {
+    ];
+    side_by_side(&cases, |(method, part, fault, attempts, words)| {
         let fake = Fake::plain();
         fake.fail(method, part, 999, fault.clone());
         // One blob at a time, so that attempts can be counted.
         let one = with(spec(&format!("{}/fn", fake.host())), "layers", json!([]));
         let outcome = Run::new().spec(&one);
-        outcome.failed(&words);
-        assert_eq!(fake.requests(method, part).len(), attempts, "{fault:?}");
+        outcome.failed(words);
+        assert_eq!(fake.requests(method, part).len(), *attempts, "{fault:?}");
         assert!(fake.repo("fn").is_none_or(|repo| repo.tags.is_empty()));
-        // The next run finishes what this one has begun.
-        fake.fail(method, part, 0, fault);
-    }
+    });
 }
 
 #[test]
@@ -706,7 +715,7 @@ fn a_base_is_asked_for_once_and_kept() {
     assert_eq!(Run::new().spec(&with(pull.clone(), "offline", json!(true))).done(), &json!(digests));
     assert_eq!(fake.all_requests().len(), 0);
     // A damaged blob of the store is fetched again.
-    let kept = cache.path().join("blobs-v1").join(digests[3].replace(':', "-"));
+    let kept = cache.path().join("blobs-v1").join(digests[3].strip_prefix("sha256:").unwrap());
     std::fs::write(&kept, [3; 50_000]).unwrap();
     assert_eq!(Run::new().spec(&pull).done(), &json!(digests));
     assert_eq!(fake.requests("GET", "/blobs/").len(), 1);
@@ -718,16 +727,17 @@ fn a_base_is_asked_for_once_and_kept() {
 #[test]
 fn a_blob_that_breaks_off_goes_on_where_it_ended() {
     let large: Vec<u8> = (0..400_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
-    for (fault, times) in [
+    let cases = [
         (Fault::CutAfter(150_000), 2),
         (Fault::CutAfter(0), 2),
         (Fault::Error(503, "UNAVAILABLE"), 2),
         (Fault::With(429, &[("retry-after", "1")]), 1),
         (Fault::Drip(150), 1),
-    ] {
+    ];
+    side_by_side(&cases, |(fault, times)| {
         let (fake, cache) = (Fake::plain(), tempfile::tempdir().unwrap());
         let digests = base(&fake, &[&large]);
-        fake.fail("GET", "/blobs/", times, fault.clone());
+        fake.fail("GET", "/blobs/", *times, fault.clone());
         let outcome = Run::new().spec(&with(pull(&fake, cache.path()), "silence", json!(1_000)));
         assert_eq!(outcome.done(), &json!(digests), "{fault:?}");
         let requests = fake.requests("GET", "/blobs/");
@@ -735,26 +745,28 @@ fn a_blob_that_breaks_off_goes_on_where_it_ended() {
             let ranges: Vec<&str> = requests.iter().map(|r| r.header("range")).collect();
             assert_eq!(ranges, ["", "bytes=150000-", "bytes=300000-"]);
         }
-    }
+    });
 }
 
 #[test]
 fn what_is_not_what_it_should_be_is_never_kept() {
-    for (part, fault, words) in [
+    let cases = [
         ("/blobs/", Fault::Damaged, vec!["has the digest sha256:", "do not use it"]),
         ("/manifests/", Fault::Damaged, vec!["the manifest `1` of", "do not use it"]),
         ("/blobs/", Fault::Error(404, "BLOB_UNKNOWN"), vec!["BLOB_UNKNOWN"]),
         ("/manifests/", Fault::Error(404, "MANIFEST_UNKNOWN"), vec!["there is no such image"]),
         ("/blobs/", Fault::CutAfter(0), vec!["tried 5 times"]),
         ("/blobs/", Fault::StopAfter(0), vec!["no answer came for 300 ms"]),
-    ] {
+    ];
+    side_by_side(&cases, |(part, fault, words)| {
         let (fake, cache) = (Fake::plain(), tempfile::tempdir().unwrap());
         base(&fake, &[b"{}layer"]);
         fake.fail("GET", part, 99, fault.clone());
-        Run::new().spec(&with(pull(&fake, cache.path()), "silence", json!(300))).failed(&words);
-        let blob = cache.path().join("blobs-v1").join(fake_registry::digest(b"{}layer").replace(':', "-"));
+        Run::new().spec(&with(pull(&fake, cache.path()), "silence", json!(300))).failed(words);
+        let blob =
+            cache.path().join("blobs-v1").join(fake_registry::digest(b"{}layer").strip_prefix("sha256:").unwrap());
         assert!(!blob.exists(), "{fault:?}");
-    }
+    });
 }
 
 #[test]

@@ -192,8 +192,7 @@ impl Ecr {
                 if problem.is("RepositoryNotFoundException") {
                     return Ok(Found::Missing);
                 }
-                // Source: "Common errors" in the ECR API reference: denials have status 400 here.
-                if problem.is_denied() || problem.is("AccessDeniedException") {
+                if problem.is_denied() {
                     return Ok(Found::Hidden);
                 }
                 let doing = format!("look up the repository `{}`", named.name);

@@ -315,7 +315,7 @@ impl Client {
             }
             if lags {
                 self.events.send(Event::Debug(format!("{doing}, attempt {attempt}: {}", problem.code)));
-                tokio::time::sleep(Duration::from_millis(150 << attempt.min(5))).await;
+                tokio::time::sleep(Duration::from_millis(150 << attempt.min(3))).await;
             } else {
                 self.wait(&problem, &doing, attempt).await;
             }

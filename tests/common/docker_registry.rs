@@ -22,14 +22,15 @@ impl Registry {
             dir.path().join("data").display()
         );
         std::fs::write(dir.path().join("config.yml"), config).unwrap();
-        let process = Command::new("docker-registry")
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/bin/docker-registry");
+        let process = Command::new(program)
             .arg("serve")
             .arg(dir.path().join("config.yml"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("docker-registry is missing: apt-get install docker-registry");
+            .expect("docker-registry is missing: run `make tools`");
         let registry = Self { host, dir, process };
         for _ in 0..200 {
             if std::net::TcpStream::connect(&registry.host).is_ok() {
