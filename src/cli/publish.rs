@@ -36,6 +36,7 @@ fn publish_and_print(args: &PublishArgs) -> Result<Vec<Finding>, Failures> {
         let mut options = options.clone();
         if let Some(sam) = &project.sam {
             options.bucket = options.bucket.or_else(|| sam.bucket.clone());
+            options.repository = options.repository.or_else(|| sam.repository.clone());
             if options.prefix.is_empty() {
                 options.prefix = Options::clean_prefix(sam.prefix.as_deref().unwrap_or_default())?;
             }

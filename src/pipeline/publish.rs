@@ -60,7 +60,8 @@ pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Re
         } else {
             let sender = Sender { project, session, options, events: &events };
             let sendings = sender.send(&mut built, bucket.as_ref())?;
-            push.images(&mut built).map(|images| Sendings { images, ..sendings })?
+            let images = timed_push(&mut push, &mut built)?;
+            Sendings { images, ..sendings }
         };
         built.plan.findings = Overrides::default().apply(std::mem::take(&mut built.plan.findings));
         built.plan.timings.total = start.elapsed();
@@ -69,6 +70,16 @@ pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Re
         built.write(project, &session.options.out_dir)?;
         Ok((built, sendings))
     })
+}
+
+/// Pushes images, with the time that it takes.
+fn timed_push(push: &mut Push<'_>, built: &mut Built) -> Result<Pushes, Failures> {
+    let start = Instant::now();
+    let pushes = push.images(built)?;
+    if pushes != Pushes::default() {
+        built.plan.timings.upload += start.elapsed();
+    }
+    Ok(pushes)
 }
 
 /// The project with what publishing makes of its rules: without S3, Lambda itself refuses a zip that is too large.

@@ -28,7 +28,7 @@ mod relay;
 mod target;
 mod upload;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ struct Shared {
     ecr: Mutex<HashMap<Option<String>, Arc<Ecr>>>,
     /// Manifests by the names that they were asked for: once in a run.
     manifests: Mutex<HashMap<String, RawManifest>>,
+    /// Repositories of which has been told that Lambda takes no image from them.
+    told: Mutex<HashSet<Repository>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -98,6 +100,7 @@ impl Registries {
             clients: Mutex::default(),
             ecr: Mutex::default(),
             manifests: Mutex::default(),
+            told: Mutex::default(),
         }))
     }
 

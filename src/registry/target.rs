@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use super::Registries;
 use super::auth::{Auth, Who};
 use super::client::Client;
 use super::ecr::{Ecr, Found, Named};
 use super::reference::{Repository, check_name, names_host};
+use super::{Registries, lock};
 use crate::error::{Error, Result};
 use crate::report::Event;
 
@@ -153,7 +153,7 @@ impl Registries {
     }
 
     fn of_others(&self, repository: &Repository) -> Result<Target> {
-        if !repository.host.is_loopback() {
+        if !repository.host.is_loopback() && lock(&self.0.told).insert(repository.clone()) {
             self.0.events.send(Event::Warning(format!(
                 "Lambda takes images only from a private repository of ECR in its region: `{repository}` has to be copied there before a function can have it"
             )));
