@@ -134,11 +134,8 @@ impl<'a> Push<'a> {
             None => tag_of(&function.name, digest),
         };
         let pushed = registries.push(&target, &image, Some(&tag), &mut self.known, &function.name)?;
-        if pushed.is_new {
-            pushes.pushed += 1
-        } else {
-            pushes.present += 1
-        }
+        pushes.pushed += usize::from(pushed.is_new);
+        pushes.present += usize::from(!pushed.is_new);
         pushes.blobs += pushed.sent;
         pushes.bytes += pushed.bytes;
         pushes.mounted += pushed.mounted;

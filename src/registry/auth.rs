@@ -1,6 +1,6 @@
 //! What a registry is told of who asks: nothing until it wants to know, then what its challenge names.
 //!
-//! Source: the distribution project's "Token authentication specification" and "OAuth2 token authentication"; for ECR
+//! Source: the distribution project's "Token authentication specification" and "`OAuth2` token authentication"; for ECR
 //! "Private registry authentication" in the Amazon ECR User Guide. Credentials go to the registry and to the token service
 //! that it names, and to nobody else; none of them stands in a message.
 

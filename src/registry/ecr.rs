@@ -15,11 +15,11 @@ use crate::error::{Error, Result};
 use crate::report::{Event, EventSender};
 use crate::store::Digest;
 
-/// Most digests of one BatchCheckLayerAvailability. Source: the ECR API model.
+/// Most digests of one `BatchCheckLayerAvailability`. Source: the ECR API model.
 const BATCH: usize = 100;
 /// A token is not used so shortly before its end.
 const MARGIN: Duration = Duration::from_secs(60);
-/// How long a token is good when nothing is said. Source: GetAuthorizationToken in the ECR API reference.
+/// How long a token is good when nothing is said. Source: `GetAuthorizationToken` in the ECR API reference.
 const TOKEN_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// ECR in one region.
