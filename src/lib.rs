@@ -9,7 +9,7 @@
 //!
 //! One kind of value travels it: a [`tree::Tree`] of archive paths and what is to stand there. [`project`] says which
 //! functions there are, [`resolve`] turns lock files into packages from the [`store`], [`check`] says what Lambda would
-//! refuse, [`pack`] writes zips, [`publish`] brings them to S3 by way of [`aws`], and [`pipeline`] runs one after the
+//! refuse, [`pack`] writes zips, [`image`] container images, [`publish`] brings them to S3 by way of [`aws`], and [`pipeline`] runs one after the
 //! other. [`outputs`] says what a deployment takes in. [`cli`] is the only module that prints.
 
 pub mod artifact;

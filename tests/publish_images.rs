@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use common::docker_registry::{self, Registry};
-use common::fake_registry::Fake;
+use common::fake_registry::{Fake, Fault};
 use common::{Project, Run};
 use serde_json::{Value, json};
 
@@ -178,6 +178,45 @@ fn an_image_that_lambda_would_refuse_is_not_pushed() {
     let manifest: Value = serde_json::from_str(&run.stdout).unwrap();
     assert!(manifest["functions"].as_array().unwrap().iter().all(|f| f["image"].get("uri").is_none()));
     assert_eq!((fake.requests("PUT", "").len(), fake.requests("POST", "/blobs/").len()), (0, 0));
+}
+
+#[test]
+fn layers_of_a_base_stay_where_they_are_and_a_list_of_packages_leaves_the_image_as_it_is() {
+    let (project, from, fake) = (project(), Registry::start(), Fake::ecr(&["fn"]));
+    let base = format!("{}/base", from.host);
+    done(&project, &fake, &["--repository", &base, "--function", "api", "--tag", "1"]);
+    let cache = project.path(".cache");
+    std::fs::remove_dir_all(&cache).unwrap();
+    project.write("lambda-pack.toml", &CONFIG.replace("'scratch'", &format!("'{base}:1'")));
+    let args = ["--repository", "fn", "--function", "Worker", "--tag", "v1", "--format", "json"];
+    let manifest: Value = serde_json::from_str(&done(&project, &fake, &args).stdout).unwrap();
+    let digest = manifest["functions"][0]["image"]["digest"].as_str().unwrap().to_owned();
+    let repo = fake.repo("fn").unwrap();
+    let document: Value = serde_json::from_slice(&repo.manifests[&digest].1).unwrap();
+    let layers: Vec<&str> =
+        document["layers"].as_array().unwrap().iter().map(|layer| layer["digest"].as_str().unwrap()).collect();
+    assert!(layers.iter().all(|layer| repo.blobs.contains_key(*layer)));
+    // The first is the base's, which went from registry to registry.
+    assert!(!cache.join("blobs-v1").join(&layers[0]["sha256:".len()..]).exists());
+    assert!(cache.join("blobs-v1").join(&layers[layers.len() - 1]["sha256:".len()..]).exists());
+
+    let run = done(&project, &fake, &[&args[..], &["--sbom"]].concat());
+    let with_sbom: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(with_sbom["functions"][0]["image"]["digest"], digest.as_str());
+    let repo = fake.repo("fn").unwrap();
+    assert_eq!((repo.tags.len(), repo.tags["v1"].as_str()), (1, digest.as_str()));
+    let referrers: Vec<Value> =
+        repo.manifests.values().map(|(_, bytes)| serde_json::from_slice(bytes).unwrap()).collect();
+    let referrer = referrers.iter().find(|document| document["subject"]["digest"] == digest.as_str()).unwrap();
+    let sbom = repo.blobs[referrer["layers"][0]["digest"].as_str().unwrap()].clone();
+    let file = with_sbom["functions"][0]["sbom"].as_str().unwrap();
+    assert_eq!(sbom, std::fs::read(project.out(file)).unwrap());
+
+    // A registry that takes no such thing is told of, and the image is there.
+    fake.fail("PUT", "/manifests/sha256:", 9, Fault::Error(405, "UNSUPPORTED"));
+    project.write("worker/data.txt", "changed");
+    let run = done(&project, &fake, &[&args[..], &["--sbom"]].concat());
+    assert!(run.stderr.contains("could not be attached to the image, which is there all the same"), "{}", run.stderr);
 }
 
 /// Puts a manifest into a registry as others would.

@@ -230,6 +230,10 @@ pub(crate) struct ProjectArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out_dir: Option<PathBuf>,
 
+    /// Write what is in each artifact beside it, as CycloneDX (NAME.cdx.json)
+    #[arg(long)]
+    pub(crate) sbom: bool,
+
     /// What stdout gets
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
@@ -457,6 +461,8 @@ impl ProjectArgs {
             no_cache: self.no_cache,
             today: today()?,
             layer_prefix: self.layer_name_prefix.clone(),
+            sbom: self.sbom,
+            shallow_bases: false,
         })
     }
 }

@@ -210,9 +210,7 @@ impl DockerArchive {
         let found = match (tag, saved.as_slice()) {
             (None, [only]) => Some(only),
             (None, _) => None,
-            (Some(tag), all) => {
-                all.iter().find(|one| tags(one).iter().any(|t| t == tag || t.ends_with(&format!(":{tag}"))))
-            }
+            (Some(tag), all) => all.iter().find(|one| tags(one).iter().any(|name| is_named(name, tag))),
         };
         let found = found.ok_or_else(|| {
             let all: Vec<String> = saved.iter().flat_map(tags).collect();
@@ -248,6 +246,11 @@ impl DockerArchive {
         let digest = sha256(&bytes);
         Ok(Self { members, manifest: RawManifest { bytes, media_type: DOCKER_MANIFEST.to_owned(), digest }, blobs })
     }
+}
+
+/// Whether a whole reference is what is asked for: `docker.io/library/base:1` is also `base:1`, and `1`.
+fn is_named(reference: &str, tag: &str) -> bool {
+    reference.strip_suffix(tag).is_some_and(|rest| rest.is_empty() || rest.ends_with(['/', ':']))
 }
 
 /// The digest of a layer, and how it is compressed.

@@ -92,6 +92,11 @@ impl PlannedImage {
         self.pieces.iter().map(|piece| tar::tar_bytes(&piece.tree)).fold(self.base.known_bytes(), u64::saturating_add)
     }
 
+    /// Whether all layers of its base are on this machine.
+    pub fn is_here(&self) -> bool {
+        self.base.layers.iter().all(|layer| layer.place != Place::Base)
+    }
+
     /// Layers, those of the base among them.
     pub fn layers(&self) -> usize {
         self.base.layers.len() + self.pieces.len()
@@ -270,6 +275,18 @@ fn manifest(config: &Descriptor, layers: &[BuiltLayer], annotations: &BTreeMap<S
     canonical(&manifest)
 }
 
+/// The blob of a layer, if it is there; it is hashed only when its stat is new.
+fn kept(made: &KeptBlob, store: &Store, files: &Files) -> Option<PathBuf> {
+    let path = store.blobs().path(&made.digest);
+    // What is not there is not asked for: `files` would remember that.
+    std::fs::metadata(&path).ok().filter(|metadata| metadata.is_file() && metadata.len() == made.bytes)?;
+    if files.digest(&path)? == made.digest.hex() {
+        return Some(path);
+    }
+    let _ = std::fs::remove_file(path);
+    None
+}
+
 /// A layer: as it was made before, or anew.
 fn layer(
     piece: &PlannedPiece,
@@ -289,7 +306,7 @@ fn layer(
         place: Place::Disk { path, offset: 0 },
     };
     if let Some(made) = key.as_ref().and_then(|key| blobs.noted(key))
-        && let Some(path) = blobs.verified(&made.digest, made.bytes)
+        && let Some(path) = kept(&made, store, files)
     {
         task.advance(piece.tree.bytes());
         return Ok(built(made, path));

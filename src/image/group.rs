@@ -84,10 +84,14 @@ pub(crate) fn cut(piece: PlannedPiece) -> Vec<PlannedPiece> {
     trees.into_iter().enumerate().map(numbered).collect()
 }
 
-/// What every image has at its root, for sandboxes and for Lambda's own mounts. The same layer in all of them.
+/// What every image has: at its root for sandboxes and for Lambda's own mounts, and where functions are started. The same layer
+/// in all of them.
 pub(crate) fn folders() -> PlannedPiece {
     let folder = |name| ArchivePath::new(name).ok().map(|path| (path, Entry::Directory));
-    PlannedPiece { label: "folders".to_owned(), tree: ["dev", "proc", "tmp"].into_iter().filter_map(folder).collect() }
+    PlannedPiece {
+        label: "folders".to_owned(),
+        tree: ["dev", "proc", "tmp", "var/task"].into_iter().filter_map(folder).collect(),
+    }
 }
 
 #[cfg(test)]

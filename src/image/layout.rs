@@ -142,7 +142,8 @@ pub(crate) fn choose(bytes: &[u8], tag: Option<&str>, name: &str) -> Result<Opti
 pub(crate) fn stage(image: &BuiltImage, root: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     let slot = |digest: &Digest| blob_path(root, digest);
-    for layer in &image.layers {
+    // What is only in a registry stays there.
+    for layer in image.layers.iter().filter(|layer| layer.place != Place::Base) {
         let target = slot(&layer.descriptor.digest);
         put(image, layer, &target)?;
         paths.push(target);

@@ -50,7 +50,8 @@ impl Merged {
                             self.put(path, listed, layer);
                         }
                         None => {
-                            self.problems.push(format!("`/{path}` is a hard link to `/{target}`, which is not there"))
+                            let problem = format!("`/{path}` is a hard link to `/{target}`, which is not there");
+                            self.problems.push(problem);
                         }
                     }
                 }
@@ -135,6 +136,15 @@ impl Merged {
     /// What stands at a path; a link at its end is not followed.
     pub(crate) fn at(&self, path: &str) -> Option<&Node> {
         self.nodes.get(&self.placed(path.trim_matches('/')))
+    }
+
+    /// Whether a path leads to a folder, also to one that is only there by what is in it.
+    pub(crate) fn is_folder(&self, path: &str) -> bool {
+        let Some(path) = self.follow(path) else { return false };
+        match self.nodes.get(&path) {
+            Some(node) => node.listed.what == What::Folder,
+            None => path.is_empty() || self.below(&format!("{path}/")).next().is_some(),
+        }
     }
 
     /// Everything, by path.

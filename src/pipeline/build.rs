@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::manifest::{Manifest, ManifestFunction, ManifestLayer};
 use super::packing::{self, Packer};
 use super::templates::Places;
-use super::{Earlier, Failures, Options, Plan, Session, plan, templates, timed};
+use super::{Earlier, Failures, Options, Plan, Session, plan, sbom, templates, timed};
 use crate::error::{Error, Result};
 use crate::fresh::KeptLayer;
 use crate::fsio::{self, PARTIAL_SUFFIX};
@@ -76,7 +76,11 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures>
     if project.is_whole {
         remove_replaced(&earlier, &kept_layers, out_dir);
     }
-    let manifest = Manifest::new(&plan, &artifacts, &layer_artifacts);
+    let mut manifest = Manifest::new(&plan, &artifacts, &layer_artifacts);
+    if session.options.sbom {
+        let packed = manifest.name_sboms();
+        sbom::write(&plan, |name| packed.contains(name), out_dir)?;
+    }
     let built = Built { plan, manifest, manifest_path, places: Places::new(), _lock: lock };
     built.write(project, out_dir)?;
     if let Err(error) = earlier.write(records, kept_layers, plan::layered_set(project, session), out_dir) {

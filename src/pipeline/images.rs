@@ -1,5 +1,6 @@
 //! Functions that become container images: their bases, what goes into which layer, and the folders that are written.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,8 +38,13 @@ fn reference(spec: &FunctionSpec, image: &ImageSpec, runtime: &Runtime) -> Resul
 }
 
 impl Bases {
-    /// Opens what is needed, each once.
-    pub(super) fn open(parts: &[(Role, Parts<'_>)], project: &Project, session: Session<'_>) -> Result<Self, Failures> {
+    /// Opens what is needed, each once. Layers that only a registry has are fetched when the image is packed, too.
+    pub(super) fn open(
+        parts: &[(Role, Parts<'_>)],
+        project: &Project,
+        session: Session<'_>,
+        is_packed: bool,
+    ) -> Result<Self, Failures> {
         let mut bases = Self::default();
         let mut failures = Vec::new();
         let images = parts.iter().filter(|(role, _)| role.is_packed()).map(|(_, parts)| parts);
@@ -46,7 +52,7 @@ impl Bases {
         let task = (!images.is_empty())
             .then(|| Task::begin(session.reporter, "Opening bases", Some(images.len() as u64), Unit::Items));
         for parts in images {
-            if let Err(error) = bases.open_one(parts, project, session) {
+            if let Err(error) = bases.open_one(parts, project, session, is_packed && !session.options.shallow_bases) {
                 failures.push(error.context(format!("function `{}`", parts.spec.name)));
             }
             task.iter().for_each(|task| task.advance(1));
@@ -54,7 +60,7 @@ impl Bases {
         if failures.is_empty() { Ok(bases) } else { Err(Failures(failures)) }
     }
 
-    fn open_one(&mut self, parts: &Parts<'_>, project: &Project, session: Session<'_>) -> Result<()> {
+    fn open_one(&mut self, parts: &Parts<'_>, project: &Project, session: Session<'_>, complete: bool) -> Result<()> {
         let Some(image) = &parts.spec.image else { return Ok(()) };
         if let Some(layer) = project.layers.iter().find(|layer| {
             parts.spec.layers.attached.contains(&layer.name) && matches!(layer.source, LayerSource::Existing { .. })
@@ -68,9 +74,8 @@ impl Bases {
         let reference = reference(parts.spec, image, parts.runtime)?;
         let architecture = parts.spec.architecture;
         let key = (format!("{reference:?}"), architecture);
-        if !self.0.contains_key(&key) {
-            let base = Base::open(&reference, architecture, session.store, session.registries, true)?;
-            self.0.insert(key, Arc::new(base));
+        if let Entry::Vacant(vacant) = self.0.entry(key) {
+            vacant.insert(Arc::new(Base::open(&reference, architecture, session.store, session.registries, complete)?));
         }
         Ok(())
     }
@@ -80,6 +85,11 @@ impl Bases {
         let reference = reference(spec, spec.image.as_ref()?, runtime).ok()?;
         self.0.get(&(format!("{reference:?}"), spec.architecture)).cloned()
     }
+}
+
+/// Whether a function's image is made without the layers that only a registry has.
+pub(super) fn is_shallow(spec: &FunctionSpec, session: Session<'_>) -> bool {
+    session.options.shallow_bases && spec.image.is_some()
 }
 
 /// Files of a base that decide, and whether the day does, too: a tag may be another image tomorrow.
@@ -137,9 +147,9 @@ pub(super) fn judge(
         _ => true,
     };
     let mut found: Vec<Finding> = found.into_iter().filter(|finding| stays(finding.rule)).collect();
-    // Refused before anything is read.
+    // Refused before anything is read; and what stays in a registry is not fetched to be judged.
     let bytes = image.uncompressed_bytes();
-    let is_read = bytes <= IMAGE_LIMIT;
+    let is_read = bytes <= IMAGE_LIMIT && image.is_here();
     let merged = if is_read { image.merged(store)? } else { Merged::default() };
     let judged = check::check_image(&ImageSubject {
         architecture: spec.architecture,

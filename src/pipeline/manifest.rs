@@ -1,10 +1,12 @@
 //! `manifest.json`: what was packed, for scripts. Everything in it is deterministic but the timings and what the rules say
 //! of runtimes' dates.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use super::images;
 use super::{Plan, PlannedFunction, PlannedLayer, PlannedPackage, Timings};
+use super::{images, sbom};
 use crate::finding::Finding;
 use crate::lambda::{Architecture, ZIP_DIRECT_LIMIT};
 use crate::pack::Artifact;
@@ -62,6 +64,9 @@ pub struct ManifestFunction {
     /// The image; absent for a zip, when Lambda would refuse it, and in a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ManifestImage>,
+    /// What is in it, as CycloneDX: a file relative to the manifest. Only with `--sbom`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<String>,
     /// The file that decided the packages.
     pub resolved_by: String,
     /// Packages in the order of their names.
@@ -96,6 +101,9 @@ pub struct ManifestLayer {
     /// The object in S3; only after `publish`, and only for a zip that went there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3: Option<ManifestObject>,
+    /// What is in it, as CycloneDX: a file relative to the manifest. Only with `--sbom`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<String>,
     /// Its version: that which exists, or after `--publish-layers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
@@ -240,6 +248,20 @@ impl Manifest {
         manifest
     }
 
+    /// Says of everything that is packed where its bill is; gives the names of what that is.
+    pub(super) fn name_sboms(&mut self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for function in self.functions.iter_mut().filter(|f| f.artifact.is_some() || f.image.is_some()) {
+            function.sbom = Some(sbom::file_name(&function.name));
+            names.insert(function.name.clone());
+        }
+        for layer in self.layers.iter_mut().filter(|layer| layer.artifact.is_some()) {
+            layer.sbom = Some(sbom::file_name(&layer.name));
+            names.insert(layer.name.clone());
+        }
+        names
+    }
+
     /// Indented JSON with a line break at the end.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).map(|json| json + "\n").unwrap_or_default()
@@ -273,6 +295,7 @@ fn describe_layer(layer: &PlannedLayer, artifact: Option<Artifact>) -> ManifestL
         functions: layer.users.clone(),
         packages: packages(&layer.packages, &layer.name),
         s3: None,
+        sbom: None,
         // Of one in a template, only its name may be known.
         arn: layer.arn.clone().filter(|arn| arn.starts_with("arn:")),
         is_own: layer.is_own,
@@ -294,6 +317,7 @@ fn describe(function: &PlannedFunction) -> ManifestFunction {
         upload: None,
         s3: None,
         image: None,
+        sbom: None,
         // Without the tool and its version, which are this machine's.
         resolved_by: function.resolved_by.split(" (").next().unwrap_or_default().to_owned(),
         packages: packages(&function.packages, "function"),

@@ -17,6 +17,7 @@ mod plan;
 mod planned;
 mod publish;
 mod push;
+mod sbom;
 mod sdk;
 mod templates;
 
@@ -57,6 +58,10 @@ pub struct Options {
     pub today: Date,
     /// What the names of layers begin with that packages are split into.
     pub layer_prefix: String,
+    /// Write what is in each artifact beside it.
+    pub sbom: bool,
+    /// Layers of a base in a registry stay there: images are pushed, and their layouts need not be whole.
+    pub shallow_bases: bool,
 }
 
 /// What a run works with.

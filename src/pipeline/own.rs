@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Session;
+use super::{Session, images};
 use crate::fresh::{self, Files, Key};
 use crate::resolve::{Application, Own, Request, Resolver};
 use crate::tree::{ArchivePath, Tree, walk};
@@ -48,6 +48,7 @@ impl OwnFiles {
             .add(request.runtime.id)
             .add(resolver.name())
             .add(format!("{} {}", session.options.locked, session.options.offline))
+            .add(if images::is_shallow(request.function, session) { "shallow" } else { "" })
             .add(request.project_root.as_os_str().as_encoded_bytes())
             .add(fresh::of_tree(&walked.tree, files)?);
         let paths = walked.tree.iter().map(|(path, _)| path.clone()).collect();

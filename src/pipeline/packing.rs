@@ -156,9 +156,9 @@ impl Packer<'_> {
             .par_iter()
             .map(|subject| match &subject.kept {
                 None if !subject.is_refused => match subject.image {
-                    Some((image, archive)) => {
-                        image.digest(&self.earlier.files).map(|digest| format!("{archive:?} {digest}"))
-                    }
+                    Some((image, archive)) => image
+                        .digest(&self.earlier.files)
+                        .map(|digest| format!("{archive:?} {} {digest}", self.session.options.shallow_bases)),
                     None => fresh::of_tree(subject.tree, &self.earlier.files),
                 },
                 _ => None,

@@ -49,6 +49,7 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
             drafts.par_iter_mut().for_each(|draft| draft.compare(earlier, &resolvers, &facts, scene));
         });
     }
+    let is_packed = earlier.is_some();
     let earlier = earlier.unwrap_or(&nothing);
     let standing = stand_together(&mut drafts, scene, earlier);
     timed(&mut timings.resolve, || resolve_all(&mut drafts, &resolvers, project, &skip, session))?;
@@ -63,7 +64,7 @@ pub(super) fn plan_after(project: &Project, session: Session<'_>, earlier: Optio
         let functions = parts.par_iter_mut().filter(|(role, _)| role.is_function()).map(|(_, parts)| parts);
         native::of_functions(functions, &own)
     })?;
-    let bases = timed(&mut timings.resolve, || Bases::open(&parts, project, session))?;
+    let bases = timed(&mut timings.resolve, || Bases::open(&parts, project, session, is_packed))?;
     let mut layers = timed(&mut timings.split, || match standing {
         Some(kept) => Ok(kept),
         None => split_all(&parts, own, project, session, earlier),

@@ -54,7 +54,9 @@ pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Re
             _ => None,
         };
         let mut push = Push::begin(project, session, options)?;
-        let mut built = build(&asked(project, options), session)?;
+        // What the target has, or can have from its own registry, need not come here.
+        let shallow = super::Options { shallow_bases: true, ..session.options.clone() };
+        let mut built = build(&asked(project, options), Session { options: &shallow, ..session })?;
         let sendings = if has_error(&built) {
             Sendings::default()
         } else {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Built, Failures, ManifestFunction, Session};
 use crate::error::{Error, Result};
+use crate::fsio;
 use crate::image::{BuiltImage, layout};
 use crate::project::Project;
 use crate::publish::Options;
@@ -17,6 +18,11 @@ const FUNCTION: &str = "{function}";
 /// specification.
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
 const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
+/// Media type of a list of packages. Source: the CycloneDX specification, "Media Types".
+const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+/// No list of packages is larger.
+const MAX_SBOM: u64 = 64 << 20;
 
 /// What went to registries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -147,8 +153,22 @@ impl<'a> Push<'a> {
             pushed.present
         )));
         described.uri = Some(pushed.uri);
+        if let Some(file) = &function.sbom {
+            self.attach(&target, &image, file);
+        }
         targets.insert(text, target);
         Ok(())
+    }
+
+    /// Attaches the list of packages. The image is there without it, too: a registry that refuses is told of.
+    fn attach(&self, target: &Target, image: &BuiltImage, file: &str) {
+        let path = self.session.options.out_dir.join(file);
+        let attached = fsio::read_bounded(&path, MAX_SBOM)
+            .and_then(|bytes| self.session.registries.attach(target, &image.descriptor, CYCLONEDX, &bytes));
+        if let Err(error) = attached {
+            let text = format!("`{file}` could not be attached to the image, which is there all the same: {error}");
+            self.session.reporter.event(Event::Warning(text));
+        }
     }
 
     /// What an image was built on, when that is in a registry.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::config::Scope;
 use super::reader::{Located, Section, suggest};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::BaseReference;
 
 /// What a function becomes.
@@ -107,7 +107,7 @@ pub(super) fn image(section: &Section<'_>, scope: &Scope<'_>) -> Result<WrittenI
         Ok(value) => Ok(Located { value, at: text.at }),
         Err(error) => {
             let located = text.error(error.message());
-            Err(error.hints().iter().fold(located, |error, hint| error.hint(hint)))
+            Err(error.hints().iter().fold(located, Error::hint))
         }
     });
     Ok(WrittenImage {

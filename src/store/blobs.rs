@@ -212,11 +212,11 @@ mod tests {
         blobs.note("key", &made).unwrap();
         assert_eq!(blobs.noted("key"), Some(made));
         assert!(blobs.verified(&digest, 4).is_some() && blobs.verified(&digest, 5).is_none());
-        fs::write(blobs.path(&digest), b"blub").unwrap();
+        fsio::write_atomic(&blobs.path(&digest), b"blub").unwrap();
         assert!(blobs.verified(&digest, 4).is_none() && !blobs.path(&digest).exists());
         let note = blobs.folder.join("key.made");
         let text = fs::read_to_string(&note).unwrap().replace("\"bytes\":4", "\"bytes\":5");
-        fs::write(&note, text).unwrap();
+        fsio::write_atomic(&note, text.as_bytes()).unwrap();
         assert_eq!(blobs.noted("key"), None);
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 pub mod docker_registry;
 pub mod fake_registry;
 pub mod fake_s3;
+pub mod oci;
 pub mod runtime_api;
 pub mod s3;
 pub mod server;

@@ -19,15 +19,24 @@ impl Drop for Running {
 
 /// Starts a `bootstrap` as Lambda does, gives it one event, and returns what it answers.
 pub fn invoke(bootstrap: &Path, event: &str) -> String {
+    invoke_by(event, |address| {
+        let mut command = Command::new(bootstrap);
+        command.env_clear().env("AWS_LAMBDA_RUNTIME_API", address);
+        for (name, value) in [("NAME", "api"), ("MEMORY_SIZE", "128"), ("VERSION", "1")] {
+            command.env(format!("AWS_LAMBDA_FUNCTION_{name}"), value);
+        }
+        command.env("AWS_LAMBDA_LOG_GROUP_NAME", "group").env("AWS_LAMBDA_LOG_STREAM_NAME", "stream");
+        command
+    })
+}
+
+/// The same by a command of the test's own, which gets the address of the Runtime API.
+pub fn invoke_by(event: &str, command: impl FnOnce(&str) -> Command) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut command = Command::new(bootstrap);
-    command.env_clear().env("AWS_LAMBDA_RUNTIME_API", &address).stdin(Stdio::null());
-    for (name, value) in [("NAME", "api"), ("MEMORY_SIZE", "128"), ("VERSION", "1")] {
-        command.env(format!("AWS_LAMBDA_FUNCTION_{name}"), value);
-    }
-    command.env("AWS_LAMBDA_LOG_GROUP_NAME", "group").env("AWS_LAMBDA_LOG_STREAM_NAME", "stream");
-    let _running = Running(command.spawn().unwrap_or_else(|e| panic!("{} does not start: {e}", bootstrap.display())));
+    let mut command = command(&address);
+    let spawned = command.stdin(Stdio::null()).spawn();
+    let _running = Running(spawned.unwrap_or_else(|e| panic!("{command:?} does not start: {e}")));
     let (sender, receiver) = mpsc::channel();
     let event = event.to_owned();
     std::thread::spawn(move || {

@@ -84,7 +84,10 @@ fn too_new(path: &str, elf: &Elf, (major, minor): (u16, u16)) -> Option<Finding>
 
 /// A library that is nowhere in the image, wherever the loader may look.
 fn not_there(path: &str, elf: &Elf, names: &BTreeSet<&str>, subject: &ImageSubject<'_>) -> Option<Finding> {
-    let loader = elf.interpreter.as_deref().filter(|loader| subject.merged.find(loader).is_none());
+    // What starts is certain; of the rest it is not known whether anything loads it.
+    let starts = subject.starter.entrypoint.first().is_some_and(|program| program.trim_start_matches('/') == path);
+    // Of what starts, `image-entrypoint` tells it.
+    let loader = elf.interpreter.as_deref().filter(|loader| !starts && subject.merged.find(loader).is_none());
     let name = |needed: &str| needed.rsplit('/').next().unwrap_or(needed).to_owned();
     let missing: Vec<&str> =
         elf.needed.iter().map(String::as_str).filter(|needed| !names.contains(name(needed).as_str())).collect();
@@ -97,7 +100,5 @@ fn not_there(path: &str, elf: &Elf, names: &BTreeSet<&str>, subject: &ImageSubje
     };
     let hint = "take a base that has it, or let `native = { collect = true }` take it from a system";
     let finding = Finding::new(Rule::MissingSharedLibrary, said, hint).path(format!("/{path}"));
-    // What starts is certain; of the rest it is not known whether anything loads it.
-    let starts = subject.starter.entrypoint.first().is_some_and(|program| program.trim_start_matches('/') == path);
     Some(if starts { finding } else { finding.level(crate::finding::Level::Warning) })
 }

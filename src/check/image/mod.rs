@@ -39,10 +39,11 @@ pub(crate) struct ImageSubject<'a> {
 
 /// Runs every rule on an image.
 pub(crate) fn check_image(subject: &ImageSubject<'_>) -> Vec<Finding> {
-    let rules: [fn(&ImageSubject<'_>) -> Vec<Finding>; 6] = [
+    let rules: [fn(&ImageSubject<'_>) -> Vec<Finding>; 7] = [
         check_size,
         check_layers,
         start::check_start,
+        start::check_working_dir,
         start::check_command,
         files::check_readable,
         files::check_machine_code,

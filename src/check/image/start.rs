@@ -53,6 +53,9 @@ fn finding(message: impl Into<String>, hint: impl Into<String>) -> Finding {
 
 fn hint_missing(subject: &ImageSubject<'_>) -> &'static str {
     match subject.starter.entrypoint.first().map(String::as_str) {
+        None => {
+            "the base names nothing that starts functions: name a client of the Runtime API, such as `image = { entrypoint = [\"/usr/bin/python3\", \"-m\", \"awslambdaric\"] }`"
+        }
         Some(AWS_ENTRYPOINT) => {
             "the base is none of AWS: name what starts the function with `image = { entrypoint = […] }`"
         }
@@ -134,6 +137,23 @@ fn check_binary(subject: &ImageSubject<'_>, path: &str, node: &Node) -> Vec<Find
         ),
         _ => Vec::new(),
     }
+}
+
+/// Lambda changes into the folder before it starts anything, and cannot make it.
+pub(super) fn check_working_dir(subject: &ImageSubject<'_>) -> Vec<Finding> {
+    let folder = &subject.starter.working_dir;
+    if folder.is_empty() || subject.merged.is_folder(folder) {
+        return Vec::new();
+    }
+    vec![
+        finding(
+            format!(
+                "FunctionError.InvalidWorkingDirectory: `WorkingDir` is `{folder}`, which is no folder in the image"
+            ),
+            "make the folder in the image, or name another (`WORKDIR`, `image = { working-dir = \"…\" }`)",
+        )
+        .path(folder),
+    ]
 }
 
 pub(super) fn check_command(subject: &ImageSubject<'_>) -> Vec<Finding> {
