@@ -92,6 +92,7 @@ pub(super) fn with_session<T>(
     work: impl FnOnce(&Project, Session<'_>) -> Result<T, Failures>,
 ) -> Result<T, Failures> {
     let project = project::load(&args.selection(aws.region.as_deref())?)?;
+    refuse_images_of_template(&project)?;
     let options = args.options(&project)?;
     let scratch = args.no_cache.then(crate::fsio::scratch_dir).transpose()?;
     let root = scratch.as_ref().map_or_else(Store::default_root, |dir| Ok(dir.path().to_owned()))?;
@@ -123,6 +124,19 @@ pub(super) fn with_session<T>(
         crate::fsio::write_atomic(&absolute(trace)?, tracer.to_json().as_bytes())?;
     }
     done
+}
+
+/// A template says itself what its functions become: `PackageType`, `Runtime` and `Handler` would contradict an image.
+fn refuse_images_of_template(project: &Project) -> Result<()> {
+    let image = project.functions.iter().find(|function| function.image.is_some());
+    match image.filter(|_| project.template.is_some()) {
+        Some(function) => Err(Error::config(format!(
+            "`{}` of the template is a zip, and `--package image` would make it an image",
+            function.name
+        ))
+        .hint("describe it in a lambda-pack.toml, and let the template take `ImageUri` as a parameter (`--format cloudformation`)")),
+        None => Ok(()),
+    }
 }
 
 /// How registries are asked: what SAM's config says counts where the command line says nothing.

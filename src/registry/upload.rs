@@ -17,6 +17,7 @@ use super::relay;
 use crate::aws::body::Progress;
 use crate::error::{Error, Result};
 use crate::image::{Blobs, Descriptor};
+use crate::report::Event;
 use crate::store::Digest;
 
 /// Where a blob's bytes are.
@@ -153,6 +154,13 @@ impl Client {
             // 202 is also what a mount that is not done leads to: the session is one for an upload.
             // Source: the OCI distribution specification, "Mounting a blob from another repository".
             201 | 202 => {
+                if mount.is_some() && self.auth.ecr().is_some() {
+                    // Source: "Blob mounting" in the Amazon ECR User Guide: off unless the account has it on.
+                    let text = format!(
+                        "ECR does not mount `{digest}`; it does when the account says so (`aws ecr put-account-setting --name BLOB_MOUNTING --value ENABLED`), the keys are the same, and an image there has it"
+                    );
+                    self.events.send(Event::Debug(text));
+                }
                 let location = answer.header("location").and_then(|location| resolve(&url, location));
                 let session =
                     location.ok_or_else(|| Problem::unanswered("the registry does not say where to send it"))?;
