@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Resolve, check and pack; write the zips and manifest.json into the output folder
     Build(BuildArgs),
     /// Build, upload what needs uploading, and print where it is
-    Publish(PublishArgs),
+    Publish(Box<PublishArgs>),
     /// Decide everything and pack nothing: functions, packages, sizes, what each rule left out and why
     Plan(PlanArgs),
     /// Judge zips, folders and layer zips that anyone has made against Lambda's rules
