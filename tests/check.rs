@@ -171,11 +171,11 @@ fn layers_are_known_by_their_folders() {
 #[test]
 fn what_is_neither_a_zip_nor_a_folder_is_a_mistake() {
     let project = Project::empty();
-    project.write("x.tar", "not a zip").write("image/oci-layout", "{}");
-    for artifact in ["x.tar", "image", "repo:tag", "gone.zip"] {
+    project.write("x.tar", "not a zip");
+    for artifact in ["x.tar", "repo:tag", "gone.zip"] {
         let run = project.run(&["check", artifact]);
         assert_eq!(run.code, 2, "{}", run.transcript());
-        assert!(run.stderr.contains("is not a zip or folder"), "{}", run.transcript());
+        assert!(run.stderr.contains("is not a zip, a folder or an image"), "{}", run.transcript());
     }
     assert_eq!(project.run::<&str>(&["check"]).code, 2);
 }

@@ -203,6 +203,8 @@ fn init_writes_a_config_that_builds() {
     # More that a function may have:
     # include = [{ from = "common/schemas", to = "schemas" }]   # files from elsewhere in the project
     # bin = "worker"                              # for Cargo packages of several binaries
+    # package = "image"                           # a container image instead of a zip
+    # base = "oci:../base"                        # what it is built on; else AWS's image of the runtime
     # layers = ["shared", "common"]               # also a layer of your own, or the ARN of one that exists
     # native = { collect = true }                 # brings the system's libraries along that the runtime lacks; also in layers
 

@@ -340,8 +340,9 @@ fn one_line_changes_one_layer_and_nothing_changes_nothing() {
     project.build::<&str>(&[]);
     assert_eq!(oci::layers(&layout).len(), 1 + new.len() - 2);
     // From an image to a zip: the image is gone.
-    project.build(&["--package", "zip"]);
+    let manifest = project.build(&["--package", "zip", "--sbom"]);
     assert!(!layout.exists() && project.out("f.zip").exists());
+    assert!(project.out(manifest["functions"][0]["sbom"].as_str().unwrap()).exists());
     project.build::<&str>(&[]);
     assert!(layout.exists() && !project.out("f.zip").exists());
 }
@@ -355,6 +356,42 @@ fn elf() -> Vec<u8> {
     bytes.extend([0; 24]);
     bytes.extend([0, 0, 0, 0, 64, 0, 56, 0, 0, 0, 64, 0, 0, 0, 0, 0]);
     bytes
+}
+
+#[test]
+fn a_bootstrap_goes_where_the_bases_of_aws_start_it() {
+    let project = Project::empty();
+    let base = [Entry::File("lambda-entrypoint.sh", 0o755, b"#!/bin/sh\n"), Entry::File("bin/sh", 0o755, &elf())];
+    oci::layout(&project.path("base"), &[Image::new(oci::aws_config(), vec![Layer::gzip(&base)])]);
+    project.write("fn/data.txt", "x").write(
+        "lambda-pack.toml",
+        &format!(
+            "[functions.f]\npath = 'fn'\nruntime = 'provided.al2023'\narchitecture = '{}'\npackage = 'image'\nbase = 'oci:base:latest'\n",
+            host_architecture()
+        ),
+    );
+    fs::write(project.path("fn/bootstrap"), elf()).unwrap();
+    fs::set_permissions(project.path("fn/bootstrap"), fs::Permissions::from_mode(0o755)).unwrap();
+    project.build::<&str>(&[]);
+    let (_, config) = oci::documents(&project.out("f.oci"));
+    assert_eq!(
+        (&config["config"]["Entrypoint"], &config["config"]["Cmd"]),
+        (&json!(["/lambda-entrypoint.sh"]), &json!(["bootstrap"]))
+    );
+    let (_dir, root) = unpacked(&project.out("f.oci"));
+    let found = contents(&root);
+    assert!(found["var/runtime/bootstrap"].starts_with("file 755 ") && found.contains_key("var/task/data.txt"));
+    assert!(!found.contains_key("var/task/bootstrap"));
+    // The base's own file stays what it is, whatever is done to the image.
+    let [base, built] = ["base", "target/lambda-pack/f.oci"].map(|name| project.path(name));
+    let first = format!("blobs/sha256/{}", &oci::layers(&base)[0][7..]);
+    assert_ne!(fs::metadata(base.join(&first)).unwrap().ino(), fs::metadata(built.join(&first)).unwrap().ino());
+    // Damaged after it was read once: not taken for what it was.
+    fs::write(base.join(&first), fs::read(base.join(&first)).unwrap().iter().map(|byte| byte ^ 1).collect::<Vec<_>>())
+        .unwrap();
+    let run = project.run(&["build", "--out-dir", "elsewhere"]);
+    assert_eq!(run.code, 1, "{}", run.transcript());
+    assert!(run.stderr.contains("it is damaged"), "{}", run.stderr);
 }
 
 #[test]

@@ -254,9 +254,9 @@ fn config_errors_name_the_key_the_line_and_the_nearest() {
             "Lambda calls it `arm64`",
         ),
         (
-            "[functions.api]\npath = 'api'\npackage = 'image'\n",
-            "lambda-pack.toml:3:11: `package = \"image\"` is not built by this version",
-            "`package = \"zip\"` is",
+            "[functions.api]\npath = 'api'\npackage = 'imgae'\n",
+            "lambda-pack.toml:3:11: `package` cannot be `imgae`",
+            "did you mean `image`?",
         ),
         (
             "[functions.api]\npath = 'api'\nlayers = 'share'\n",

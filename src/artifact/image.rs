@@ -140,7 +140,7 @@ pub fn fix_blobs(
     let image = image::rewrite(blobs, architecture, store)?;
     let target = target(stem, out_dir);
     fsio::create_dir_all(out_dir)?;
-    let staged = image::layout::stage(&image, &target)?;
+    let staged = image::layout::stage(&image, &target, store.root())?;
     image::layout::finish(&image, &target, &staged)?;
     Ok((target, image))
 }

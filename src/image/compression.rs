@@ -125,3 +125,47 @@ fn skip(packed: &mut impl BufRead) -> io::Result<bool> {
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+    use super::*;
+    use crate::store::sha256;
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        compress_to_vec(bytes, CompressionLevel::Fastest)
+    }
+
+    #[test]
+    fn frames_of_zstd_follow_each_other_and_tables_are_skipped() {
+        let text = b"text ".repeat(50_000);
+        let table = [&[0x51, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"toc"].concat();
+        let packed = [table.clone(), zstd(&text), table.clone(), zstd(b""), zstd(b"more"), table].concat();
+        let plain = [&text[..], b"more"].concat();
+        let (digest, bytes) = measure(packed.as_slice(), 1 << 20).unwrap();
+        assert_eq!((digest, bytes), (sha256(&plain), plain.len() as u64));
+        assert!(measure(&packed[..packed.len() - 5], 1 << 20).is_err());
+        assert!(measure(&packed[..packed.len() / 3], 1 << 20).is_err());
+    }
+
+    #[test]
+    fn what_unpacks_to_more_than_it_may_is_refused() {
+        let bomb = zstd(&vec![0; 4 << 20]);
+        assert!(bomb.len() < 64 << 10);
+        assert!(measure(bomb.as_slice(), (4 << 20) - 1).unwrap_err().to_string().contains("unpacks to more than"));
+        assert_eq!(measure(bomb.as_slice(), 4 << 20).unwrap().1, 4 << 20);
+        // A frame that asks for a window of 3 GB: refused before memory is taken.
+        let window = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00];
+        assert!(measure(&window[..], 1 << 20).is_err());
+    }
+
+    #[test]
+    fn first_bytes_tell() {
+        let told = |bytes: &[u8]| of(&mut io::BufReader::new(bytes)).unwrap();
+        assert_eq!(told(&[0x1f, 0x8b, 8]), Compression::Gzip);
+        assert_eq!(told(&zstd(b"x")), Compression::Zstd);
+        assert_eq!(told(b"ustar"), Compression::None);
+        assert_eq!(told(b""), Compression::None);
+    }
+}

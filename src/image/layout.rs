@@ -138,14 +138,15 @@ pub(crate) fn choose(bytes: &[u8], tag: Option<&str>, name: &str) -> Result<Opti
 }
 
 /// Puts the blobs of an image into a layout's folder, and says which files there are now. Its `index.json` is not touched:
-/// [`finish`] names the image.
-pub(crate) fn stage(image: &BuiltImage, root: &Path) -> Result<Vec<PathBuf>> {
+/// [`finish`] names the image. Blobs below `store`, whose digests are known to be true, are linked; all others are copied, and
+/// their digests compared.
+pub(crate) fn stage(image: &BuiltImage, root: &Path, store: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     let slot = |digest: &Digest| blob_path(root, digest);
     // What is only in a registry stays there.
     for layer in image.layers.iter().filter(|layer| layer.place != Place::Base) {
         let target = slot(&layer.descriptor.digest);
-        put(image, layer, &target)?;
+        put(image, layer, &target, store)?;
         paths.push(target);
     }
     for (descriptor, bytes) in [(&image.config_descriptor, &image.config), (&image.descriptor, &image.manifest)] {
@@ -162,10 +163,12 @@ fn blob_path(root: &Path, digest: &Digest) -> PathBuf {
     root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
 }
 
-fn put(image: &BuiltImage, layer: &BuiltLayer, target: &Path) -> Result<()> {
+fn put(image: &BuiltImage, layer: &BuiltLayer, target: &Path, store: &Path) -> Result<()> {
     let Descriptor { digest, size, .. } = &layer.descriptor;
     let is_there = || fs::metadata(target).is_ok_and(|m| m.is_file() && m.len() == *size);
-    if let Place::Disk { path, offset: 0 } = &layer.place {
+    if let Place::Disk { path, offset: 0 } = &layer.place
+        && path.starts_with(store)
+    {
         if path == target || same_file(path, target) {
             return Ok(());
         }

@@ -346,6 +346,24 @@ mod tests {
     const DAY: Date = Date::new(2026, 11, 23);
 
     #[test]
+    fn images_of_aws_are_named_after_runtimes() {
+        let image = |id: &str| find(id).unwrap().image();
+        for (id, expected) in [
+            ("python3.13", "python:3.13"),
+            ("nodejs22.x", "nodejs:22"),
+            ("java21", "java:21"),
+            ("java8.al2", "java:8.al2"),
+            ("provided.al2023", "provided:al2023"),
+            ("provided.al2", "provided:al2"),
+            ("ruby3.3", "ruby:3.3"),
+            ("dotnet8", "dotnet:8"),
+        ] {
+            assert_eq!(image(id), Some(format!("public.ecr.aws/lambda/{expected}")));
+        }
+        assert_eq!((image("go1.x"), image("provided"), image("python2.7")), (None, None, None));
+    }
+
+    #[test]
     fn lifecycle_is_compared_with_the_day() {
         let status = |id: &str, day: Date| find(id).unwrap().status(day);
         assert_eq!(status("python3.13", DAY), Status::Supported);

@@ -237,7 +237,7 @@ impl StagedImage {
         task: &Task<'_>,
     ) -> Result<Self> {
         let built = image::build(planned, session.store, known, task)?;
-        let blobs = layout::stage(&built.image, &session.options.out_dir.join(folder(name)))?;
+        let blobs = layout::stage(&built.image, &session.options.out_dir.join(folder(name)), session.store.root())?;
         let save = |form| {
             let target = session.options.out_dir.join(archive_name(name, form));
             image::save(&built.image, form, name, &target).map(|file| (form, file))

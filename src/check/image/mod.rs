@@ -97,3 +97,28 @@ fn check_layers(subject: &ImageSubject<'_>) -> Vec<Finding> {
         ],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_exact() {
+        let starter = Starter::default();
+        let said = |bytes: u64| {
+            let subject = ImageSubject {
+                architecture: Architecture::X86_64,
+                starter: &starter,
+                merged: &Merged::default(),
+                layers: 1,
+                bytes,
+                judges_libraries: true,
+            };
+            check_size(&subject).into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+        };
+        assert_eq!(said(10_737_418_240), Vec::<String>::new());
+        assert!(said(10_737_418_241)[0].starts_with(
+            "InvalidImage(SizeLimitExceeded: Uncompressed container image size exceeds 10 GiB limit); the layers of this one have"
+        ));
+    }
+}
