@@ -170,6 +170,34 @@ fn what_cannot_be_meant_is_refused_before_anything_is_built() {
 }
 
 #[test]
+fn a_base_that_was_read_once_is_judged_where_it_is() {
+    let (project, registry, fake) = (project(), Registry::start(), Fake::ecr(&["fn"]));
+    let base = format!("{}/base", registry.host);
+    done(&project, &fake, &["--repository", &base, "--function", "api", "--tag", "1"]);
+    let cache = project.path(".cache");
+    std::fs::remove_dir_all(&cache).unwrap();
+    let config = CONFIG.replace("'scratch'", &format!("'{base}:1'"));
+    project
+        .write("lambda-pack.toml", &format!("{config}[functions.Worker.image]\nentrypoint = ['/no/such/program']\n"));
+    let build = |args: &[&str]| {
+        let mut command = project.command(args);
+        Run::of(command.env("LAMBDA_PACK_CACHE_DIR", &cache), &project.path(""))
+    };
+    let refused = build(&["build", "--function", "Worker"]);
+    assert_eq!(refused.code, 3, "{}", refused.transcript());
+    // Its layers may have gone; what was in them is known.
+    for entry in std::fs::read_dir(cache.join("blobs-v1")).unwrap().map(Result::unwrap) {
+        if entry.path().extension().is_none() && entry.metadata().unwrap().len() > 2_000 {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let run = publish(&project, &fake, &["--repository", "fn", "--function", "Worker"]);
+    assert_eq!(run.code, 3, "{}", run.transcript());
+    assert!(run.stderr.contains("image-entrypoint"), "{}", run.stderr);
+    assert!(fake.repo("fn").unwrap().blobs.is_empty());
+}
+
+#[test]
 fn a_template_says_itself_what_its_functions_become() {
     let project = Project::empty();
     project.write("app.py", "def handler(event, context):\n    return 1\n").write(

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::Exit;
-use super::args::{CheckArgs, CheckFormat, today};
+use super::args::today;
+use super::check_args::{CheckArgs, CheckFormat};
 use super::check_images::Artifacts;
 use super::print::{self, Style};
 use super::progress::Terminal;

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::{CheckArgs, absolute};
+use super::args::absolute;
+use super::check_args::CheckArgs;
 use crate::artifact::{self, Question, Verdict};
 use crate::aws;
 use crate::error::Result;

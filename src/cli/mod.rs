@@ -4,6 +4,7 @@ mod args;
 mod build;
 mod cache;
 mod check;
+mod check_args;
 mod check_images;
 mod init;
 mod output;

@@ -223,7 +223,10 @@ fn normalized(
     let here = blobs.place(layer);
     if here.is_none() && !complete && layer.media_type.ends_with("gzip") {
         let descriptor = Descriptor { media_type: OCI_LAYER_GZIP.to_owned(), ..layer.clone() };
-        return Ok(BuiltLayer { descriptor, diff_id: diff_id.clone(), uncompressed_bytes: None, place: Place::Base });
+        // As it was when it was here.
+        let noted = kept.noted(&key).filter(|made| made.digest == layer.digest && made.diff_id == *diff_id);
+        let uncompressed_bytes = noted.map(|made| made.plain_bytes);
+        return Ok(BuiltLayer { descriptor, diff_id: diff_id.clone(), uncompressed_bytes, place: Place::Base });
     }
     let failed = |e: io::Error| {
         Error::failed(format!("Failed to read the layer {} of {}", layer.digest, blobs.name())).because(e)

@@ -15,10 +15,11 @@ use serde::Deserialize;
 
 use super::challenge::Challenge;
 use super::ecr::Ecr;
+use super::host::Host;
 use super::login::Credentials;
 use super::network::{Call, Network};
 use super::problem::Problem;
-use super::reference::{Host, Repository};
+use super::reference::Repository;
 use crate::error::{Error, Result};
 
 /// No answer of a token service is longer.

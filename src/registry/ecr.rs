@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use aws_sdk_ecr::types::LayerAvailability;
 use futures_util::lock::Mutex;
 
+use super::host::Host;
 use super::policy::{self, Users};
-use super::reference::Host;
 use crate::aws::problem::{Call, Problem};
 use crate::aws::{Aws, Settings};
 use crate::error::{Error, Result};

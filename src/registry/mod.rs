@@ -16,6 +16,7 @@ mod auth;
 mod challenge;
 mod client;
 mod ecr;
+mod host;
 mod login;
 mod network;
 mod policy;
@@ -32,9 +33,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use host::{EcrHost, Host};
 pub use pull::Remote;
 pub use push::{Known, Pushed};
-pub use reference::{EcrHost, Host, Reference, Repository, is_tag, names_host, tag_of, tag_part};
+pub use reference::{Reference, Repository, is_tag, names_host, tag_of, tag_part};
 pub use target::{Target, Wanted, check as check_repository};
 
 use auth::{Auth, Who};

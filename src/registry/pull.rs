@@ -95,7 +95,17 @@ impl Remote {
         Ok(manifest)
     }
 
+    /// Whether this thread may wait for the network: one that is doing so already may not.
+    fn may_wait(&self) -> Result<()> {
+        match tokio::runtime::Handle::try_current() {
+            Ok(_) => Err(Error::failed(format!("`{}` is read while another request is", self.reference))
+                .hint("report this: it is a fault of this program")),
+            Err(_) => Ok(()),
+        }
+    }
+
     fn fetch_manifest(&self, selector: &str, digest: Option<&Digest>) -> Result<RawManifest> {
+        self.may_wait()?;
         let client = self.client()?;
         let task =
             Task::begin(&client.events, format!("Asking {} for an image", client.repository.host), None, Unit::Items);
@@ -105,6 +115,7 @@ impl Remote {
     }
 
     fn fetch(&self, descriptor: &Descriptor) -> Result<()> {
+        self.may_wait()?;
         let client = self.client()?;
         let label = format!("Fetching a layer of {}", self.reference);
         let task = Task::begin(&client.events, label, Some(descriptor.size), Unit::Bytes);

@@ -10,8 +10,9 @@ use futures_util::StreamExt as _;
 
 use super::Registries;
 use super::client::{Body, Client, Request, Trouble};
+use super::host::Host;
 use super::problem::Problem;
-use super::reference::{Host, Repository};
+use super::reference::Repository;
 use super::target::Target;
 use super::upload::{Brought, Source, Upload};
 use crate::aws::body::Progress;
