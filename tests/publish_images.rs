@@ -326,6 +326,15 @@ fn images_of_a_registry_are_judged_and_mended_where_they_are() {
     docker_registry::copy_to_layout(uri, folder.path());
     assert_eq!(check(&[uri]).code, 0);
 
+    // A name without a host is one of the account's ECR.
+    let fake = Fake::ecr(&["team/own"]);
+    done(&project, &fake, &["--repository", "team/own", "--function", "api", "--tag", "v1"]);
+    let mut command = project.command(&["check", "team/own:v1"]);
+    common::aws(&mut command, "http://127.0.0.1:1", "AKIAFAKEFAKEFAKE0000", "fake/Secret");
+    command.env("AWS_ENDPOINT_URL_ECR", fake.endpoint()).env_remove("AWS_ENDPOINT_URL");
+    let own = Run::of(&mut command, &project.path(""));
+    assert!(own.code == 0 && own.stdout.contains("/team/own:v1  image"), "{}", own.transcript());
+
     let missing = check(&[&format!("{repository}:none")]);
     assert_eq!(missing.code, 1, "{}", missing.transcript());
     assert!(missing.stderr.contains("there is no such image"), "{}", missing.stderr);

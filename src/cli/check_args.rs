@@ -9,8 +9,8 @@ use super::args::OutputArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Zips, folders that are to be zipped, and images: OCI layouts, `docker save` and OCI archives, and HOST/REPOSITORY:TAG
-    /// in a registry
+    /// Zips, folders that are to be zipped, and images: OCI layouts, `docker save` and OCI archives, and images in
+    /// registries: REPOSITORY:TAG in the account's ECR, or HOST/REPOSITORY:TAG
     #[arg(required = true, value_name = "ARTIFACT")]
     pub(crate) artifacts: Vec<PathBuf>,
 

@@ -37,7 +37,7 @@ impl<'a> Artifacts<'a> {
 
     /// Judges an artifact; with `--fix`, what an image was made into, which is pushed when Lambda would take it.
     pub(super) fn judge(&self, path: &Path, question: &Question<'_>) -> Result<Verdict> {
-        let reference = reference(path);
+        let reference = named(path).map(|named| self.found(named)).transpose()?;
         let open = |reference: &Reference| registry::open(&reference.to_string(), &self.registries);
         if !self.args.fix {
             return match &reference {
@@ -52,6 +52,18 @@ impl<'a> Artifacts<'a> {
             verdict.image_uri = self.push(&name, image)?;
         }
         Ok(verdict)
+    }
+
+    /// Where an image is: as with `--repository`, a name without a host is one of the account's ECR.
+    fn found(&self, named: Named) -> Result<Reference> {
+        match named {
+            Named::There(reference) => Ok(reference),
+            Named::Own(reference) => {
+                let wanted = Wanted { repository: &reference.repository.name, create: false };
+                let repository = self.registries.target(&wanted)?.repository().clone();
+                Ok(Reference { repository, ..reference })
+            }
+        }
     }
 
     /// Writes an image anew; gives the folder as whoever called names folders, a name, and the image.
@@ -85,13 +97,30 @@ impl<'a> Artifacts<'a> {
     }
 }
 
+/// An image in a registry, as it is named.
+#[derive(Debug, PartialEq)]
+enum Named {
+    /// With its host, or as Docker reads it.
+    There(Reference),
+    /// In the account's ECR: a reference whose host means nothing.
+    Own(Reference),
+}
+
 /// The image in a registry that is named, when no file has that name.
-fn reference(path: &Path) -> Option<Reference> {
+fn named(path: &Path) -> Option<Named> {
     let text = path.to_str()?;
-    let (text, is_said) = text.strip_prefix("docker://").map_or((text, false), |text| (text, true));
-    let is_named = is_said || text.contains([':', '@']) || names_host(text);
+    if let Some(text) = text.strip_prefix("docker://") {
+        return Reference::parse(text).ok().map(Named::There);
+    }
+    if path.exists() {
+        return None;
+    }
     // `./folder` and `../folder` are no hosts, and fail to be read as such.
-    (is_named && !path.exists()).then(|| Reference::parse(text).ok()).flatten()
+    if names_host(text) {
+        return Reference::parse(text).ok().map(Named::There);
+    }
+    let is_named = text.contains([':', '@']);
+    is_named.then(|| Reference::parse(&format!("own.invalid/{text}")).ok().map(Named::Own)).flatten()
 }
 
 /// What the folder of an image is called that was in a registry.
@@ -109,16 +138,23 @@ mod tests {
 
     #[test]
     fn what_is_no_file_may_be_an_image() {
-        for (text, is) in [
-            ("127.0.0.1:5000/fn:v1", Some("127.0.0.1:5000/fn:v1")),
-            ("docker://ghcr.io/a/b", Some("ghcr.io/a/b")),
-            ("python:3.13", Some("docker.io/library/python:3.13")),
-            ("missing.zip", None),
-            ("./missing/a.zip", None),
-            ("../a:b/c", None),
-            ("Cargo.toml", None),
+        for (text, there, own) in [
+            ("127.0.0.1:5000/fn:v1", Some("127.0.0.1:5000/fn:v1"), None),
+            ("docker://ghcr.io/a/b", Some("ghcr.io/a/b"), None),
+            ("docker://python:3.13", Some("docker.io/library/python:3.13"), None),
+            ("team/fn:v1", None, Some("team/fn")),
+            ("fn:v1", None, Some("fn")),
+            ("missing.zip", None, None),
+            ("./missing/a.zip", None, None),
+            ("../a:b/c", None, None),
+            ("Cargo.toml", None, None),
         ] {
-            assert_eq!(reference(Path::new(text)).map(|r| r.to_string()).as_deref(), is, "{text}");
+            let (is_there, is_own) = match named(Path::new(text)) {
+                Some(Named::There(reference)) => (Some(reference.to_string()), None),
+                Some(Named::Own(reference)) => (None, Some(reference.repository.name)),
+                None => (None, None),
+            };
+            assert_eq!((is_there.as_deref(), is_own.as_deref()), (there, own), "{text}");
         }
         assert_eq!(stem(&Reference::parse("ghcr.io/a/b:1").unwrap()), "b-1");
     }
