@@ -31,6 +31,7 @@ pub mod pipeline;
 pub mod process;
 pub mod project;
 pub mod publish;
+pub mod registry;
 pub mod report;
 pub mod resolve;
 pub mod split;

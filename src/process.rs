@@ -2,7 +2,7 @@
 //! command, the status and what the program said. Credentials in URLs are masked before they reach a message.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -15,6 +15,7 @@ pub struct Tool {
     args: Vec<OsString>,
     envs: Vec<(OsString, Option<OsString>)>,
     cwd: Option<PathBuf>,
+    input: Option<String>,
     install: Option<String>,
     /// It says on standard output what others say on standard error.
     speaks_on_stdout: bool,
@@ -81,6 +82,7 @@ impl Tool {
             args: Vec::new(),
             envs: Vec::new(),
             cwd: None,
+            input: None,
             install: None,
             speaks_on_stdout: false,
         }
@@ -121,6 +123,13 @@ impl Tool {
         self
     }
 
+    /// What the program gets on its standard input, instead of nothing: a line or two, which a pipe holds.
+    #[must_use]
+    pub fn input(mut self, text: impl Into<String>) -> Self {
+        self.input = Some(text.into());
+        self
+    }
+
     /// Takes away what makes Git work on another repository than that of its folder.
     #[must_use]
     pub fn in_no_repository(self) -> Self {
@@ -158,7 +167,8 @@ impl Tool {
     pub fn run_with(&self, on_line: &mut dyn FnMut(&str)) -> Result<Output, Failure> {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
         let mut command = Command::new(&self.program);
-        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let stdin = if self.input.is_some() { Stdio::piped() } else { Stdio::null() };
+        command.args(&self.args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         for (key, value) in &self.envs {
             match value {
                 Some(value) => command.env(key, value),
@@ -169,6 +179,10 @@ impl Tool {
             command.current_dir(cwd);
         }
         let mut child = command.spawn().map_err(|e| self.not_started(&e))?;
+        if let (Some(mut pipe), Some(input)) = (child.stdin.take(), &self.input) {
+            // A program that reads nothing may have ended already.
+            let _ = pipe.write_all(input.as_bytes());
+        }
         let (stdout, stderr) = (child.stdout.take().map(boxed), child.stderr.take().map(boxed));
         let (listened, mut silent) = if self.speaks_on_stdout { (stdout, stderr) } else { (stderr, stdout) };
         let rest = std::thread::spawn(move || {

@@ -2,7 +2,8 @@
 //! unpacked to disk.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::judge::{Kind, Question, Verdict};
 use crate::check::{ImageSubject, LayerMedia, Media, check_image, check_media};
@@ -76,6 +77,7 @@ pub fn judge_blobs(blobs: &dyn Blobs, shown: &str, question: &Question<'_>) -> R
         bytes: Some(opened.layers.iter().map(|layer| layer.descriptor.size).sum()),
         unzipped_bytes: opened.layers.iter().map(|layer| layer.plain_bytes).sum(),
         files: opened.merged.files(),
+        image_uri: None,
         findings: Overrides::default().apply(findings),
     })
 }
@@ -109,16 +111,34 @@ pub fn fix(
     architecture: Option<Architecture>,
     store: &Store,
     out_dir: &Path,
-) -> Result<(std::path::PathBuf, BuiltImage)> {
-    let blobs = image::open_artifact(path)?;
-    let image = image::rewrite(blobs, architecture, store)?;
+) -> Result<(PathBuf, BuiltImage)> {
     let stem = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = stem.strip_suffix(".tar").unwrap_or(&stem);
-    let target = out_dir.join(if stem.ends_with(".oci") { stem.to_owned() } else { format!("{stem}.oci") });
+    let target = target(stem, out_dir);
     if fs::canonicalize(&target).ok().is_some_and(|there| fs::canonicalize(path).ok() == Some(there)) {
         return Err(Error::config(format!("`{}` would be written over itself", path.display()))
             .hint("name another folder with `--out-dir`"));
     }
+    fix_blobs(image::open_artifact(path)?, stem, architecture, store, out_dir)
+}
+
+fn target(stem: &str, out_dir: &Path) -> PathBuf {
+    out_dir.join(if stem.ends_with(".oci") { stem.to_owned() } else { format!("{stem}.oci") })
+}
+
+/// The same of an image wherever it is; the folder is named after `stem`.
+///
+/// # Errors
+/// As [`fix`].
+pub fn fix_blobs(
+    blobs: Arc<dyn Blobs>,
+    stem: &str,
+    architecture: Option<Architecture>,
+    store: &Store,
+    out_dir: &Path,
+) -> Result<(PathBuf, BuiltImage)> {
+    let image = image::rewrite(blobs, architecture, store)?;
+    let target = target(stem, out_dir);
     fsio::create_dir_all(out_dir)?;
     let staged = image::layout::stage(&image, &target, store.root())?;
     image::layout::finish(&image, &target, &staged)?;

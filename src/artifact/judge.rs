@@ -61,6 +61,9 @@ pub struct Verdict {
     pub unzipped_bytes: u64,
     /// Files and links.
     pub files: usize,
+    /// Where it was pushed to, as Lambda takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_uri: Option<String>,
     /// What the rules found, at their own levels.
     #[serde(skip)]
     pub findings: Vec<Finding>,
@@ -107,6 +110,7 @@ pub fn judge(path: &Path, question: &Question<'_>) -> Result<Verdict> {
         bytes: zip_bytes,
         unzipped_bytes: tree.bytes(),
         files: tree.files(),
+        image_uri: None,
         findings: Overrides::default().apply(findings),
     })
 }

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::finding::Finding;
 use crate::tree::Tree;
 
-pub use image::{fix, judge_blobs};
+pub use image::{fix, fix_blobs, judge_blobs};
 pub use judge::{Kind, Question, Verdict, judge};
 
 /// An artifact whose files are known.

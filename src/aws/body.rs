@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
@@ -43,7 +44,7 @@ impl Progress {
         self.reached(length);
     }
 
-    fn reached(&self, offset: u64) {
+    pub(crate) fn reached(&self, offset: u64) {
         self.moved.fetch_add(1, Ordering::Relaxed);
         let before = self.furthest.fetch_max(offset, Ordering::Relaxed);
         if offset > before {
@@ -52,17 +53,42 @@ impl Progress {
     }
 }
 
+/// The answer of a request, or nothing when no byte moved for as long as `silence`.
+pub(crate) async fn while_moving<T>(
+    request: impl Future<Output = T>,
+    progress: &Progress,
+    silence: Duration,
+) -> Option<T> {
+    let mut request = std::pin::pin!(request);
+    let (mut moved, mut since) = (progress.moved(), Instant::now());
+    loop {
+        match tokio::time::timeout(silence / 8, &mut request).await {
+            Ok(answer) => return Some(answer),
+            Err(_) if progress.moved() != moved => (moved, since) = (progress.moved(), Instant::now()),
+            Err(_) if since.elapsed() >= silence => return None,
+            Err(_) => {}
+        }
+    }
+}
+
 /// A body of the first `length` bytes of a file that stays open, so that every attempt sends the same file, whatever has
 /// its name by then.
 pub fn of_file(file: Arc<File>, length: u64, progress: Arc<Progress>) -> SdkBody {
+    of_part(file, 0, length, progress)
+}
+
+/// The same of `length` bytes from `start` on.
+pub(crate) fn of_part(file: Arc<File>, start: u64, length: u64, progress: Arc<Progress>) -> SdkBody {
     SdkBody::retryable(move || {
         let (file, progress) = (Arc::clone(&file), Arc::clone(&progress));
-        SdkBody::from_body_1_x(FileBody { file, offset: 0, length, progress })
+        SdkBody::from_body_1_x(FileBody { file, start, offset: 0, length, progress })
     })
 }
 
 struct FileBody {
     file: Arc<File>,
+    /// Where its first byte is in the file.
+    start: u64,
     offset: u64,
     length: u64,
     progress: Arc<Progress>,
@@ -82,7 +108,7 @@ impl Body for FileBody {
             return Poll::Ready(None);
         }
         let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
-        match read_at(&self.file, &mut piece, self.offset) {
+        match read_at(&self.file, &mut piece, self.start + self.offset) {
             Ok(0) => Poll::Ready(Some(Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 format!("the file ended at byte {} of {}", self.offset, self.length),

@@ -16,6 +16,24 @@ const MAX_BUNDLE: u64 = 16 << 20;
 /// A client that keeps its connections. It trusts what the system trusts (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and, as the
 /// AWS command line does, only the certificates of `AWS_CA_BUNDLE` when that is set.
 pub(super) fn client() -> Result<SharedHttpClient> {
+    let tls = tls()?;
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut builder = Connector::builder().proxy_config(ProxyConfig::from_env());
+        builder.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            builder.set_sleep_impl(components.sleep_impl());
+        }
+        builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
+    }))
+}
+
+/// The same for requests that are not AWS's own, such as those to a registry. It follows no redirect, and waits without end.
+pub(crate) fn connector() -> Result<Connector> {
+    let builder = Connector::builder().proxy_config(ProxyConfig::from_env());
+    Ok(builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls()?).build())
+}
+
+fn tls() -> Result<TlsContext> {
     let trusted = match std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
         None => {
             if rustls_native_certs::load_native_certs().certs.is_empty() {
@@ -34,18 +52,10 @@ pub(super) fn client() -> Result<SharedHttpClient> {
             TrustStore::empty().with_pem_certificate(pem)
         }
     };
-    let tls = TlsContext::builder()
+    TlsContext::builder()
         .with_trust_store(trusted)
         .build()
-        .map_err(|e| Error::failed("Failed to set up TLS").because(e))?;
-    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
-        let mut builder = Connector::builder().proxy_config(ProxyConfig::from_env());
-        builder.set_connector_settings(settings.cloned());
-        if let Some(components) = components {
-            builder.set_sleep_impl(components.sleep_impl());
-        }
-        builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
-    }))
+        .map_err(|e| Error::failed("Failed to set up TLS").because(e))
 }
 
 /// Whether each certificate can be read, and there is one: the TLS library panics otherwise, when it is first used.

@@ -5,11 +5,12 @@
 //! [`body`]). Nothing here decides what is uploaded, and nothing is started before something needs AWS.
 
 pub mod body;
-mod http;
+pub(crate) mod http;
 pub mod problem;
 pub mod watch;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -47,7 +48,7 @@ pub struct Settings {
 
 /// A way to AWS whose credentials have been found.
 pub struct Aws {
-    runtime: tokio::runtime::Runtime,
+    runtime: Arc<tokio::runtime::Runtime>,
     config: SdkConfig,
     region: String,
     endpoint: Option<String>,
@@ -60,10 +61,14 @@ impl Aws {
     /// # Errors
     /// When there are no credentials or no region, each with what to set.
     pub fn connect(settings: &Settings, events: EventSender) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| Error::failed("Failed to start the network runtime").because(e))?;
+        Self::connect_on(runtime()?, settings, events)
+    }
+
+    /// The same on a runtime that others use, too: what is kept open by one of them only moves while that one runs.
+    ///
+    /// # Errors
+    /// As [`Aws::connect`].
+    pub fn connect_on(runtime: Arc<tokio::runtime::Runtime>, settings: &Settings, events: EventSender) -> Result<Self> {
         let client = http::client()?;
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(settings.patience).build();
@@ -154,6 +159,15 @@ impl Aws {
         aws_sdk_lambda::Client::from_conf(config)
     }
 
+    /// A client of ECR in the region.
+    pub fn ecr(&self) -> aws_sdk_ecr::Client {
+        let config = aws_sdk_ecr::config::Builder::from(&self.config)
+            .region(Region::new(self.region.clone()))
+            .interceptor(watch::Attempts::new(self.events.clone(), self.attempts()))
+            .build();
+        aws_sdk_ecr::Client::from_conf(config)
+    }
+
     /// A client of S3 in `region`.
     pub fn s3(&self, region: &str) -> aws_sdk_s3::Client {
         use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
@@ -167,6 +181,15 @@ impl Aws {
             .build();
         aws_sdk_s3::Client::from_conf(config)
     }
+}
+
+/// What runs requests: one thread, the one that waits for them.
+///
+/// # Errors
+/// When the system gives none.
+pub(crate) fn runtime() -> Result<Arc<tokio::runtime::Runtime>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map(Arc::new).map_err(|e| Error::failed("Failed to start the network runtime").because(e))
 }
 
 /// The credentials of a profile that the command line names: they count more than `AWS_ACCESS_KEY_ID`, which the chain

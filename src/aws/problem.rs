@@ -99,7 +99,9 @@ impl Problem {
 
     /// Whether the credentials may not do it (and not that they are wrong).
     pub fn is_denied(&self) -> bool {
-        self.status == Some(403) && self.code.as_deref().is_none_or(|c| DENIED.contains(&c))
+        let is_denial = self.status == Some(403) && self.code.as_deref().is_none_or(|c| DENIED.contains(&c));
+        // Services that speak JSON say so with 400, too. Source: "Common errors" in the ECR API reference.
+        is_denial || self.is("AccessDeniedException")
     }
 
     /// Whether the bucket is somewhere else.
@@ -167,11 +169,11 @@ impl Problem {
 
     fn denied_hints(&self, call: &Call) -> Vec<String> {
         let actions: Vec<String> = call.actions.iter().map(|a| format!("`{a}`")).collect();
-        let mut hints = vec![format!(
-            "the credentials need {} on `{}`: in their own policy, and not refused by the bucket's",
-            actions.join(" and "),
-            call.arn
-        )];
+        let needed = format!("the credentials need {} on `{}`", actions.join(" and "), call.arn);
+        if call.bucket.is_empty() {
+            return vec![needed];
+        }
+        let mut hints = vec![format!("{needed}: in their own policy, and not refused by the bucket's")];
         if let Some(owner) = &call.expected_owner {
             hints.push(format!(
                 "S3 says the same when the bucket belongs to another account than `--expected-bucket-owner {owner}`"
@@ -314,7 +316,7 @@ fn region_in(body: Option<&[u8]>) -> Option<String> {
 }
 
 /// The time of an HTTP `Date` header.
-fn http_date(text: &str) -> Option<SystemTime> {
+pub(crate) fn http_date(text: &str) -> Option<SystemTime> {
     use aws_smithy_types::date_time::Format;
     aws_smithy_types::DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok()
 }

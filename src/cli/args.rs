@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use super::check_args::CheckArgs;
 use crate::error::{Error, Result};
 use crate::lambda::{Architecture, Date};
 use crate::pipeline::Options;
@@ -28,7 +29,7 @@ pub(crate) enum Command {
     /// Resolve, check and pack; write the zips and manifest.json into the output folder
     Build(BuildArgs),
     /// Build, upload what needs uploading, and print where it is
-    Publish(PublishArgs),
+    Publish(Box<PublishArgs>),
     /// Decide everything and pack nothing: functions, packages, sizes, what each rule left out and why
     Plan(PlanArgs),
     /// Judge zips, folders and layer zips that anyone has made against Lambda's rules
@@ -105,6 +106,20 @@ pub(crate) struct PublishArgs {
     /// Publish layers of which Lambda has no version yet, and print each LayerVersionArn
     #[arg(long, help_heading = "AWS")]
     pub(crate) publish_layers: bool,
+
+    /// Where images are pushed to: a repository of the account's ECR, or host and repository; {function} stands for the
+    /// function's name
+    #[arg(long, value_name = "REPO", help_heading = "Images", env = "LAMBDA_PACK_REPOSITORY")]
+    pub(crate) repository: Option<String>,
+
+    /// The tag of an image, in which {function} stands for the function's name [default: the function's name and the
+    /// beginning of the digest]
+    #[arg(long, value_name = "T", help_heading = "Images")]
+    pub(crate) tag: Option<String>,
+
+    /// Create the repository in ECR when it is missing, and let Lambda take images from it
+    #[arg(long, requires = "repository", help_heading = "Images")]
+    pub(crate) create_repository: bool,
 
     /// Region instead of that of AWS_REGION and the profile
     #[arg(long, value_name = "R", help_heading = "AWS")]
@@ -284,52 +299,6 @@ pub(crate) enum Color {
     Auto,
     Always,
     Never,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CheckArgs {
-    /// Zips, folders that are to be zipped, and images: OCI layouts, `docker save` and OCI archives
-    #[arg(required = true, value_name = "ARTIFACT")]
-    pub(crate) artifacts: Vec<PathBuf>,
-
-    /// Runtime identifier, such as python3.13 [default: what the files tell]
-    #[arg(long, value_name = "ID")]
-    pub(crate) runtime: Option<String>,
-
-    /// Architecture [default: that of most native files]
-    #[arg(long, value_name = "ARCH", value_parser = ["x86_64", "arm64"])]
-    pub(crate) arch: Option<String>,
-
-    /// Handler, such as app.handler; without one it is not looked for
-    #[arg(long, value_name = "H", conflicts_with = "layer")]
-    pub(crate) handler: Option<String>,
-
-    /// They are layers [default: where nothing but folders of layers is at the root]
-    #[arg(long)]
-    pub(crate) layer: bool,
-
-    /// Write images anew as Lambda takes them (one manifest, gzipped layers), and judge these
-    #[arg(long, conflicts_with_all = ["layer", "handler"])]
-    pub(crate) fix: bool,
-
-    /// Where images go that are written anew, as NAME.oci [default: the current folder]
-    #[arg(long, value_name = "DIR", requires = "fix")]
-    pub(crate) out_dir: Option<PathBuf>,
-
-    /// What stdout gets
-    #[arg(long, value_enum, default_value = "text")]
-    pub(crate) format: CheckFormat,
-
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CheckFormat {
-    /// A line for each artifact; findings go to stderr
-    Text,
-    /// One JSON document
-    Json,
 }
 
 #[derive(Debug, Args)]

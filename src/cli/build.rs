@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::finding::{Finding, Level};
 use crate::pipeline::{self, Failures, Manifest, Session};
 use crate::project::{self, Project};
-use crate::report::Tracer;
+use crate::registry::{self, Registries};
+use crate::report::{self, Tracer};
 use crate::store::{Mirror, Store};
 
 /// How long the shared store may take for an answer.
@@ -58,7 +59,7 @@ pub(super) fn finish(args: &ProjectArgs, work: impl FnOnce() -> Result<Vec<Findi
 
 fn build_and_print(build: &BuildArgs) -> Result<Vec<Finding>, Failures> {
     let args = &build.project;
-    with_session(args, None, |project, session| {
+    with_session(args, &aws::Settings::default(), |project, session| {
         let built = pipeline::build(project, session)?;
         if build.self_check {
             pipeline::self_check(project, session, &built)?;
@@ -73,7 +74,7 @@ fn build_and_print(build: &BuildArgs) -> Result<Vec<Finding>, Failures> {
 }
 
 fn plan_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
-    with_session(args, None, |project, session| {
+    with_session(args, &aws::Settings::default(), |project, session| {
         let plan = pipeline::plan(project, session)?;
         match args.format {
             Format::Json => print::stdout(&Manifest::of_plan(&plan).to_json())?,
@@ -87,10 +88,11 @@ fn plan_and_print(args: &ProjectArgs) -> Result<Vec<Finding>, Failures> {
 
 pub(super) fn with_session<T>(
     args: &ProjectArgs,
-    region: Option<&str>,
+    aws: &aws::Settings,
     work: impl FnOnce(&Project, Session<'_>) -> Result<T, Failures>,
 ) -> Result<T, Failures> {
-    let project = project::load(&args.selection(region)?)?;
+    let project = project::load(&args.selection(aws.region.as_deref())?)?;
+    refuse_images_of_template(&project)?;
     let options = args.options(&project)?;
     let scratch = args.no_cache.then(crate::fsio::scratch_dir).transpose()?;
     let root = scratch.as_ref().map_or_else(Store::default_root, |dir| Ok(dir.path().to_owned()))?;
@@ -109,7 +111,11 @@ pub(super) fn with_session<T>(
         .build_global()
         .map_err(|e| Error::failed("Failed to start the worker threads").because(e))?;
     let tracer = Tracer::new(&terminal);
-    let done = work(&project, Session { options: &options, store: &store, reporter: &tracer });
+    let settings = registry_settings(args, aws, &project)?;
+    let done = report::relay(&tracer, |events| {
+        let registries = Registries::new(&store, settings, events);
+        work(&project, Session { options: &options, store: &store, registries: &registries, reporter: &tracer })
+    });
     if let Some(mirror) = store.mirror() {
         mirror.finish(&tracer);
     }
@@ -118,4 +124,29 @@ pub(super) fn with_session<T>(
         crate::fsio::write_atomic(&absolute(trace)?, tracer.to_json().as_bytes())?;
     }
     done
+}
+
+/// A template says itself what its functions become: `PackageType`, `Runtime` and `Handler` would contradict an image.
+fn refuse_images_of_template(project: &Project) -> Result<()> {
+    let image = project.functions.iter().find(|function| function.image.is_some());
+    match image.filter(|_| project.template.is_some()) {
+        Some(function) => Err(Error::config(format!(
+            "`{}` of the template is a zip, and `--package image` would make it an image",
+            function.name
+        ))
+        .hint("describe it in a lambda-pack.toml, and let the template take `ImageUri` as a parameter (`--format cloudformation`)")),
+        None => Ok(()),
+    }
+}
+
+/// How registries are asked: what SAM's config says counts where the command line says nothing.
+fn registry_settings(args: &ProjectArgs, aws: &aws::Settings, project: &Project) -> Result<registry::Settings> {
+    let silence = super::publish::silence()?;
+    let sam = project.sam.as_ref();
+    let aws = aws::Settings {
+        region: aws.region.clone().or_else(|| sam?.region.clone()),
+        profile: aws.profile.clone().or_else(|| sam?.profile.clone()),
+        patience: silence.min(super::publish::PATIENCE),
+    };
+    Ok(registry::Settings { offline: args.offline, aws, silence })
 }

@@ -1,20 +1,21 @@
 //! `check ARTIFACT…`.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::Exit;
-use super::args::{CheckArgs, CheckFormat, absolute, today};
+use super::args::today;
+use super::check_args::{CheckArgs, CheckFormat};
+use super::check_images::Artifacts;
 use super::print::{self, Style};
-use crate::artifact::{self, Kind, Question, Verdict};
+use super::progress::Terminal;
+use crate::artifact::{Kind, Question, Verdict};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Level};
 use crate::lambda::Architecture;
 use crate::pipeline::{Failures, GENERATOR};
-use crate::report::{bytes, count};
-use crate::store::Store;
+use crate::report::{self, bytes, count};
 
 pub(super) fn run(args: &CheckArgs) -> Exit {
     match check_and_print(args) {
@@ -35,13 +36,17 @@ fn check_and_print(args: &CheckArgs) -> Result<bool, Failures> {
     };
     let mut verdicts = Vec::new();
     let mut errors: Vec<Error> = Vec::new();
-    for path in &args.artifacts {
-        let fixed = args.fix.then(|| fix(path, args, question.architecture)).transpose();
-        match fixed.and_then(|fixed| artifact::judge(fixed.as_deref().unwrap_or(path), &question)) {
-            Ok(verdict) => verdicts.push(verdict),
-            Err(error) => errors.push(error),
+    let terminal = Terminal::new(args.output);
+    report::relay(&terminal, |events| {
+        let artifacts = Artifacts::new(args, events)?;
+        for path in &args.artifacts {
+            match artifacts.judge(path, &question) {
+                Ok(verdict) => verdicts.push(verdict),
+                Err(error) => errors.push(error),
+            }
         }
-    }
+        Ok::<_, Error>(())
+    })?;
     if !errors.is_empty() {
         return Err(Failures(errors));
     }
@@ -56,15 +61,6 @@ fn check_and_print(args: &CheckArgs) -> Result<bool, Failures> {
         .collect();
     print::findings(&findings, args.output);
     Ok(findings.iter().any(|finding| finding.level == Level::Error))
-}
-
-/// Writes an image anew as Lambda takes it, and says where.
-fn fix(path: &Path, args: &CheckArgs, architecture: Option<Architecture>) -> Result<PathBuf> {
-    let store = Store::new(Store::default_root()?);
-    let out_dir = args.out_dir.as_deref().map_or_else(|| absolute(Path::new(".")), absolute)?;
-    let (folder, _) = artifact::fix(path, architecture, &store, &out_dir)?;
-    // As whoever called names folders.
-    Ok(args.out_dir.as_deref().unwrap_or(Path::new("")).join(folder.file_name().unwrap_or_default()))
 }
 
 /// A finding with the artifact that it is about.
@@ -113,6 +109,9 @@ fn text(verdicts: &[Verdict], style: Style) -> String {
         let unpacked = if verdict.kind == Kind::Image { "uncompressed" } else { "unzipped" };
         let _ =
             writeln!(out, "  {zipped}{} {unpacked}, {}", bytes(verdict.unzipped_bytes), count(verdict.files, "file"));
+        if let Some(uri) = &verdict.image_uri {
+            let _ = writeln!(out, "  {} {uri}", style.bold("ImageUri"));
+        }
         let _ = writeln!(out, "  {}", summary(&verdict.findings, style));
     }
     out

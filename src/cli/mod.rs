@@ -4,12 +4,15 @@ mod args;
 mod build;
 mod cache;
 mod check;
+mod check_args;
+mod check_images;
 mod init;
 mod output;
 mod print;
 mod progress;
 mod publish;
 mod summary;
+mod summary_images;
 mod summary_layers;
 
 use std::ffi::OsString;

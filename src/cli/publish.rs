@@ -18,7 +18,7 @@ use crate::publish::{KeyStyle, Options, S3Mode, StorageMode};
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// How long an answer to anything else may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &PublishArgs) -> Exit {
     if args.dry_run {
@@ -30,14 +30,13 @@ pub(super) fn run(args: &PublishArgs) -> Exit {
 fn publish_and_print(args: &PublishArgs) -> Result<Vec<Finding>, Failures> {
     let options = options(args)?;
     // A bucket may be named where the project is described.
-    if options.bucket.is_some() {
-        options.check()?;
-    }
+    options.check_names()?;
     let project_args = &args.project;
-    build::with_session(project_args, args.region.as_deref(), |project, session| {
+    build::with_session(project_args, &options.aws, |project, session| {
         let mut options = options.clone();
         if let Some(sam) = &project.sam {
             options.bucket = options.bucket.or_else(|| sam.bucket.clone());
+            options.repository = options.repository.or_else(|| sam.repository.clone());
             if options.prefix.is_empty() {
                 options.prefix = Options::clean_prefix(sam.prefix.as_deref().unwrap_or_default())?;
             }
@@ -48,7 +47,6 @@ fn publish_and_print(args: &PublishArgs) -> Result<Vec<Finding>, Failures> {
         if project.template.is_some() && args.s3.is_none_or(|mode| mode == S3Arg::Auto) {
             // A template has no other way to name a zip.
             options.s3 = S3Mode::Always;
-            options.check()?;
         }
         if project_args.format == Format::Cloudformation {
             let layers = project.layers.iter().map(|layer| layer.name.as_str());
@@ -81,6 +79,9 @@ fn options(args: &PublishArgs) -> Result<Options> {
         expected_owner: args.expected_bucket_owner.clone(),
         tags: args.object_tags.clone(),
         publish_layers: args.publish_layers,
+        repository: args.repository.clone().filter(|repository| !repository.is_empty()),
+        tag: args.tag.clone(),
+        create_repository: args.create_repository,
         aws: aws::Settings {
             region: args.region.clone(),
             profile: args.profile.clone(),
@@ -110,7 +111,7 @@ fn s3_mode(args: &PublishArgs) -> Result<S3Mode> {
     }
 }
 
-fn silence() -> Result<Duration> {
+pub(super) fn silence() -> Result<Duration> {
     match std::env::var("LAMBDA_PACK_STALL_SECONDS") {
         Ok(text) if !text.is_empty() => match text.parse() {
             Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::print::{self, Style};
-use super::summary_layers;
+use super::{summary_images, summary_layers};
 use crate::finding::Level;
 use crate::image::PlannedImage;
 use crate::pack::Artifact;
@@ -46,7 +46,7 @@ pub(super) fn publish(
         one(&mut out, function, described, out_dir, style);
         match &described.artifact {
             Some(artifact) if !refused => place(&mut out, described, artifact, options, out_dir, style),
-            _ => {}
+            _ => summary_images::place(&mut out, described, options, style),
         }
         out.push('\n');
     }
@@ -56,6 +56,20 @@ pub(super) fn publish(
         }
     }));
     out.push_str(&total(project, built, out_dir, style));
+    let images = summary_images::line(sendings.images).filter(|_| !refused);
+    let has_zips = built.manifest.functions.iter().any(|function| function.image.is_none());
+    if refused || has_zips || images.is_none() {
+        out.push_str(&zips(refused, sendings, style));
+    }
+    if let Some(line) = images {
+        let _ = writeln!(out, "{line}");
+    }
+    out
+}
+
+/// What became of zips and layers, in a line.
+fn zips(refused: bool, sendings: Sendings, style: Style) -> String {
+    let mut out = String::new();
     let _ = writeln!(
         out,
         "{}",
@@ -71,7 +85,7 @@ pub(super) fn publish(
             (false, Sendings { sent: 0, present, published: 0, .. }) => {
                 format!("nothing to upload: {} there already", are(present))
             }
-            (false, Sendings { sent, bytes: sum, present, published, known }) => {
+            (false, Sendings { sent, bytes: sum, present, published, known, .. }) => {
                 let there = if present > 0 { format!(", {} there already", are(present)) } else { String::new() };
                 let layers = match (published, known) {
                     (0, 0) => String::new(),

@@ -7,6 +7,7 @@ use super::Blobs;
 use super::archive::{DockerArchive, LayoutArchive, Members};
 use super::layout::Layout;
 use crate::error::{Error, Result};
+use crate::registry::{self, Registries};
 
 /// A base as the config names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,10 +60,10 @@ impl BaseReference {
     ///
     /// # Errors
     /// When it is not there, or is no image.
-    pub fn open(&self) -> Result<Option<Arc<dyn Blobs>>> {
+    pub fn open(&self, registries: &Registries) -> Result<Option<Arc<dyn Blobs>>> {
         match self {
             Self::Scratch => Ok(None),
-            Self::Registry(reference) => Err(Error::config(format!("`{reference}`: registries are not read yet"))),
+            Self::Registry(reference) => Ok(Some(registry::open(reference, registries)?)),
             Self::Layout(path, tag) => Ok(Some(Arc::new(Layout::open(path, tag.as_deref())?))),
             Self::LayoutArchive(path, tag) => {
                 Ok(Some(Arc::new(LayoutArchive::new(Members::read(path)?, tag.as_deref())?)))

@@ -214,11 +214,21 @@ impl PlannedImage {
         }
         Ok(merged)
     }
+
+    /// Whether it is known what the base's layers hold, wherever these are.
+    pub(crate) fn is_listed(&self, store: &Store) -> bool {
+        let kept = store.blobs();
+        self.base.layers.iter().all(|layer| kept.text(&listing_key(layer)).is_some())
+    }
+}
+
+fn listing_key(layer: &super::BuiltLayer) -> String {
+    format!("{}.listing-1", layer.diff_id.hex())
 }
 
 fn kept_listing(layer: &super::BuiltLayer, blobs: &dyn Blobs, store: &Store) -> Result<Listing> {
     let kept = store.blobs();
-    let key = format!("{}.listing-1", layer.diff_id.hex());
+    let key = listing_key(layer);
     if let Some(listing) = kept.text(&key).and_then(|text| serde_json::from_str(&text).ok()) {
         return Ok(listing);
     }

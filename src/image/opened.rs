@@ -17,6 +17,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::lambda::{Architecture, IMAGE_LIMIT};
+use crate::registry::Registries;
 use crate::store::{Digest, KeptBlob, Store, sha256};
 
 /// Indexes of indexes are followed so deep.
@@ -67,8 +68,14 @@ impl Base {
     ///
     /// # Errors
     /// When it is not there, has no image for the processor, or is damaged.
-    pub fn open(reference: &BaseReference, architecture: Architecture, store: &Store, complete: bool) -> Result<Self> {
-        let Some(blobs) = reference.open()? else { return Ok(Self::scratch(architecture)) };
+    pub fn open(
+        reference: &BaseReference,
+        architecture: Architecture,
+        store: &Store,
+        registries: &Registries,
+        complete: bool,
+    ) -> Result<Self> {
+        let Some(blobs) = reference.open(registries)? else { return Ok(Self::scratch(architecture)) };
         let single = single(blobs.as_ref(), Some(architecture))?;
         check_architecture(&single.config, architecture, &blobs.name())?;
         let layers = layers(&single, blobs.as_ref(), store, complete)?;
@@ -216,7 +223,10 @@ fn normalized(
     let here = blobs.place(layer);
     if here.is_none() && !complete && layer.media_type.ends_with("gzip") {
         let descriptor = Descriptor { media_type: OCI_LAYER_GZIP.to_owned(), ..layer.clone() };
-        return Ok(BuiltLayer { descriptor, diff_id: diff_id.clone(), uncompressed_bytes: None, place: Place::Base });
+        // As it was when it was here.
+        let noted = kept.noted(&key).filter(|made| made.digest == layer.digest && made.diff_id == *diff_id);
+        let uncompressed_bytes = noted.map(|made| made.plain_bytes);
+        return Ok(BuiltLayer { descriptor, diff_id: diff_id.clone(), uncompressed_bytes, place: Place::Base });
     }
     let failed = |e: io::Error| {
         Error::failed(format!("Failed to read the layer {} of {}", layer.digest, blobs.name())).because(e)

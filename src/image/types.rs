@@ -88,6 +88,11 @@ pub trait Blobs: Send + Sync {
     fn place(&self, _descriptor: &Descriptor) -> Option<Place> {
         None
     }
+
+    /// The image in a registry that it is, when it is one: its blobs may be mounted, or streamed from there.
+    fn remote(&self) -> Option<&crate::registry::Remote> {
+        None
+    }
 }
 
 /// Where the bytes of a blob are.

@@ -43,6 +43,12 @@ fn code_sha256(artifact: Option<&Artifact>) -> Option<Fact> {
     Some(Fact { variable: "CODE_SHA256", parameter: None, value })
 }
 
+/// The image with its digest, as Lambda takes it.
+fn image_uri(function: &ManifestFunction) -> Option<Fact> {
+    let value = function.image.as_ref()?.uri.clone()?;
+    Some(Fact { variable: "IMAGE_URI", parameter: Some("ImageUri"), value })
+}
+
 /// The versions of a function's layers in order; nothing unless all of them are known.
 fn layer_arns<'m>(manifest: &'m Manifest, function: &ManifestFunction) -> Option<Vec<&'m str>> {
     let arn = |name: &String| manifest.layers.iter().find(|layer| layer.name == *name)?.arn.as_deref();
@@ -55,6 +61,7 @@ fn facts(manifest: &Manifest) -> Vec<(&str, Fact)> {
     for function in &manifest.functions {
         let mut facts = object(function.s3.as_ref());
         facts.extend(code_sha256(function.artifact.as_ref()));
+        facts.extend(image_uri(function));
         if let Some(arns) = layer_arns(manifest, function).filter(|arns| !arns.is_empty()) {
             facts.push(Fact { variable: "LAYER_ARNS", parameter: Some("LayerArns"), value: arns.join(",") });
         }
@@ -110,6 +117,9 @@ pub fn cloudformation(manifest: &Manifest) -> String {
 /// Values of Terraform's variables, as a `.tfvars.json` file has them: an object for each function and layer.
 pub fn tfvars(manifest: &Manifest) -> String {
     let variable = |function: &ManifestFunction| {
+        if let Some(image) = &function.image {
+            return json!({ "image_uri": image.uri });
+        }
         let s3 = function.s3.as_ref();
         let mut out = json!({
             "s3_bucket": s3.map(|s3| &s3.bucket),

@@ -98,7 +98,10 @@ pub fn self_check(project: &Project, session: Session<'_>, built: &Built) -> Res
     let scratch = fsio::scratch_dir()?;
     let store = Store::new(scratch.path().join("store"));
     let options = Options { out_dir: scratch.path().join("out"), no_cache: true, ..session.options.clone() };
-    let again = build(project, Session { options: &options, store: &store, reporter: session.reporter })?;
+    let registries = session.registries.with_store(&store);
+    let again_session =
+        Session { options: &options, store: &store, registries: &registries, reporter: session.reporter };
+    let again = build(project, again_session)?;
     let digest = |function: &ManifestFunction| {
         let zip = function.artifact.as_ref().map(|artifact| artifact.sha256.clone());
         zip.or_else(|| function.image.as_ref().map(|image| image.digest.clone()))

@@ -75,7 +75,7 @@ impl Bases {
         let architecture = parts.spec.architecture;
         let key = (format!("{reference:?}"), architecture);
         if let Entry::Vacant(vacant) = self.0.entry(key) {
-            vacant.insert(Arc::new(Base::open(&reference, architecture, session.store, complete)?));
+            vacant.insert(Arc::new(Base::open(&reference, architecture, session.store, session.registries, complete)?));
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ pub(super) fn judge(
     let mut found: Vec<Finding> = found.into_iter().filter(|finding| stays(finding.rule)).collect();
     // Refused before anything is read; and what stays in a registry is not fetched to be judged.
     let bytes = image.uncompressed_bytes();
-    let is_read = bytes <= IMAGE_LIMIT && image.is_here();
+    let is_read = bytes <= IMAGE_LIMIT && (image.is_here() || image.is_listed(store));
     let merged = if is_read { image.merged(store)? } else { Merged::default() };
     let judged = check::check_image(&ImageSubject {
         architecture: spec.architecture,

@@ -16,6 +16,7 @@ mod parts;
 mod plan;
 mod planned;
 mod publish;
+mod push;
 mod sbom;
 mod sdk;
 mod templates;
@@ -33,10 +34,12 @@ pub use manifest::{
 pub use plan::plan;
 pub use planned::{Plan, PlannedFunction, PlannedPackage};
 pub use publish::{Sendings, publish};
+pub use push::Pushes;
 
 use crate::error::{Error, Kind, Result};
 use crate::fresh::{self, Files, Kept, KeptLayer, State};
 use crate::lambda::Date;
+use crate::registry::Registries;
 use crate::report::Reporter;
 use crate::store::Store;
 
@@ -68,6 +71,8 @@ pub struct Session<'a> {
     pub options: &'a Options,
     /// The content store.
     pub store: &'a Store,
+    /// Where bases are read from, and images are pushed to.
+    pub registries: &'a Registries,
     /// Hears what happens.
     pub reporter: &'a dyn Reporter,
 }

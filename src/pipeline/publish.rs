@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Built, Failures, Manifest, ManifestLayer, ManifestObject, Session, build, templates};
+use super::push::Push;
+use super::{Built, Failures, Manifest, ManifestLayer, ManifestObject, Pushes, Session, build, templates};
 use crate::aws::Aws;
 use crate::error::Result;
 use crate::finding::{Finding, Level, Override, Overrides, Rule};
@@ -31,6 +32,8 @@ pub struct Sendings {
     pub published: usize,
     /// Layer versions that were there already.
     pub known: usize,
+    /// What went to registries.
+    pub images: Pushes,
 }
 
 /// Builds and publishes. When Lambda would refuse one function, or the bucket will not do, nothing is published: the
@@ -40,21 +43,27 @@ pub struct Sendings {
 /// See [`build`]; when a zip has to go through S3 and no bucket is named; and when AWS refuses. The manifest names only
 /// what is there: after an error it is that of the build.
 pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Result<(Built, Sendings), Failures> {
-    options.check()?;
+    let has_zips = project.functions.iter().any(|function| function.image.is_none());
+    options.check(has_zips)?;
     report::relay(session.reporter, |events| {
         let start = Instant::now();
         // What is sure to be needed is asked for before a build that may take minutes.
-        let aws = (options.s3 == S3Mode::Always).then(|| connect(options, &events, session)).transpose()?;
+        let aws = (options.s3 == S3Mode::Always && has_zips).then(|| connect(options, &events, session)).transpose()?;
         let bucket = match (&aws, &options.bucket) {
             (Some(aws), Some(name)) => Some(Bucket::open(aws, name, options)?),
             _ => None,
         };
-        let mut built = build(&asked(project, options), session)?;
+        let mut push = Push::begin(project, session, options)?;
+        // What the target has, or can have from its own registry, need not come here.
+        let shallow = super::Options { shallow_bases: true, ..session.options.clone() };
+        let mut built = build(&asked(project, options), Session { options: &shallow, ..session })?;
         let sendings = if has_error(&built) {
             Sendings::default()
         } else {
             let sender = Sender { project, session, options, events: &events };
-            sender.send(&mut built, bucket.as_ref())?
+            let sendings = sender.send(&mut built, bucket.as_ref())?;
+            let images = timed_push(&mut push, &mut built)?;
+            Sendings { images, ..sendings }
         };
         built.plan.findings = Overrides::default().apply(std::mem::take(&mut built.plan.findings));
         built.plan.timings.total = start.elapsed();
@@ -63,6 +72,16 @@ pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Re
         built.write(project, &session.options.out_dir)?;
         Ok((built, sendings))
     })
+}
+
+/// Pushes images, with the time that it takes.
+fn timed_push(push: &mut Push<'_>, built: &mut Built) -> Result<Pushes, Failures> {
+    let start = Instant::now();
+    let pushes = push.images(built)?;
+    if pushes != Pushes::default() {
+        built.plan.timings.upload += start.elapsed();
+    }
+    Ok(pushes)
 }
 
 /// The project with what publishing makes of its rules: without S3, Lambda itself refuses a zip that is too large.

@@ -25,6 +25,8 @@ pub struct SamConfig {
     pub bucket: Option<String>,
     /// What keys begin with.
     pub prefix: Option<String>,
+    /// The repository of images.
+    pub repository: Option<String>,
     /// The region.
     pub region: Option<String>,
     /// The profile.
@@ -53,6 +55,7 @@ impl SamConfig {
             out.template = template.map(|file| fsio::normalize(folder, Path::new(&file))).or(out.template);
             out.bucket = text("s3_bucket").or(out.bucket);
             out.prefix = text("s3_prefix").or(out.prefix);
+            out.repository = text("image_repository").or(out.repository);
             out.region = text("region").or(out.region);
             out.profile = text("profile").or(out.profile);
             match parameters.and_then(|parameters| parameters.get("parameter_overrides")) {
@@ -124,11 +127,11 @@ mod tests {
     fn what_sam_was_told_is_read() {
         let text = "version = 0.1\n[default.global.parameters]\nregion = 'eu-west-1'\ns3_prefix = 'x'\n\
                     [default.build.parameters]\ncached = true\ntemplate_file = 'infra/t.yaml'\nparameter_overrides = 'A=1 B=\"x y\" ParameterKey=C,ParameterValue=3'\n\
-                    [default.package.parameters]\ns3_bucket = 'b'\ns3_prefix = 'y'\nparameter_overrides = ['A=2']\n[prod.package.parameters]\ns3_bucket = 'p'\n";
+                    [default.package.parameters]\ns3_bucket = 'b'\ns3_prefix = 'y'\nimage_repository = 'r'\nparameter_overrides = ['A=2']\n[prod.package.parameters]\ns3_bucket = 'p'\n";
         let config = SamConfig::parse(Path::new("/p/samconfig.toml"), text).unwrap();
         assert_eq!(config.template, Some(PathBuf::from("/p/infra/t.yaml")));
         assert_eq!((config.bucket.as_deref(), config.prefix.as_deref()), (Some("b"), Some("y")));
-        assert_eq!(config.region.as_deref(), Some("eu-west-1"));
+        assert_eq!((config.region.as_deref(), config.repository.as_deref()), (Some("eu-west-1"), Some("r")));
         let parameters: Vec<(&str, &str)> = config.parameters.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(parameters, [("A", "2"), ("B", "x y"), ("C", "3")]);
         assert!(

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
@@ -11,7 +11,7 @@ use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumMode, ServerSideEncrypti
 
 use super::Parcel;
 use super::options::Options;
-use crate::aws::body::{self, Progress};
+use crate::aws::body::{self, Progress, while_moving};
 use crate::aws::problem::{Call, Problem};
 use crate::aws::watch::SignedBody;
 use crate::aws::{self, Aws};
@@ -295,20 +295,6 @@ impl<'a> Bucket<'a> {
             actions.push("s3:PutObjectTagging");
         }
         self.call(format!("upload `{key}` to `{}`", self.name), &actions, Some(key))
-    }
-}
-
-/// The answer of a request, or nothing when no byte moved for as long as `silence`.
-async fn while_moving<T>(request: impl Future<Output = T>, progress: &Progress, silence: Duration) -> Option<T> {
-    let mut request = std::pin::pin!(request);
-    let (mut moved, mut since) = (progress.moved(), Instant::now());
-    loop {
-        match tokio::time::timeout(silence / 8, &mut request).await {
-            Ok(answer) => return Some(answer),
-            Err(_) if progress.moved() != moved => (moved, since) = (progress.moved(), Instant::now()),
-            Err(_) if since.elapsed() >= silence => return None,
-            Err(_) => {}
-        }
     }
 }
 

@@ -59,6 +59,12 @@ pub struct Options {
     pub tags: Vec<(String, String)>,
     /// Whether layers become layer versions.
     pub publish_layers: bool,
+    /// Where images are pushed to, as it is written: `{function}` stands for a function's name.
+    pub repository: Option<String>,
+    /// Tag of images, in the same way; one made of name and digest when nothing is said.
+    pub tag: Option<String>,
+    /// Whether to create repositories that are missing, and to let Lambda take images from them.
+    pub create_repository: bool,
     /// Region and profile.
     pub aws: aws::Settings,
     /// How long nothing may move before an upload is begun anew.
@@ -109,16 +115,25 @@ impl Options {
         Ok(prefix.to_owned())
     }
 
-    /// Refuses what cannot be meant, before anything is built.
+    /// Refuses what cannot be meant, before anything is built. `has_zips` says whether anything becomes a zip.
     ///
     /// # Errors
     /// Each says which option.
-    pub fn check(&self) -> Result<()> {
-        if let Some(bucket) = &self.bucket {
-            check_bucket_name(bucket)?;
-        } else if self.s3 == S3Mode::Always {
+    pub fn check(&self, has_zips: bool) -> Result<()> {
+        if self.bucket.is_none() && self.s3 == S3Mode::Always && has_zips {
             return Err(Error::config("everything is to go through S3, and no bucket is named")
                 .hint("name one in the functions' region with `--bucket`"));
+        }
+        self.check_names()
+    }
+
+    /// Refuses names that cannot be meant.
+    ///
+    /// # Errors
+    /// Each says which option.
+    pub fn check_names(&self) -> Result<()> {
+        if let Some(bucket) = &self.bucket {
+            check_bucket_name(bucket)?;
         }
         if let Some(owner) =
             self.expected_owner.as_ref().filter(|o| o.len() != 12 || !o.bytes().all(|b| b.is_ascii_digit()))
@@ -186,13 +201,14 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused() {
         let hint = |bucket: &str| {
-            let error = Options { bucket: Some(bucket.into()), ..Options::default() }.check().unwrap_err();
+            let error = Options { bucket: Some(bucket.into()), ..Options::default() }.check(true).unwrap_err();
             error.hints().join(" ")
         };
         assert_eq!(hint("s3://b-1/x/y"), "write `--bucket b-1 --prefix x/y`");
         assert!(hint("ab").contains("3 to 63"));
-        assert!(Options { s3: S3Mode::Always, ..Options::default() }.check().is_err());
-        assert!(Options { expected_owner: Some("12".into()), ..options() }.check().is_err());
-        assert!(options().check().is_ok());
+        assert!(Options { s3: S3Mode::Always, ..Options::default() }.check(true).is_err());
+        assert!(Options { s3: S3Mode::Always, ..Options::default() }.check(false).is_ok());
+        assert!(Options { expected_owner: Some("12".into()), ..options() }.check(true).is_err());
+        assert!(options().check(true).is_ok());
     }
 }

@@ -20,6 +20,12 @@ impl EventSender {
     }
 }
 
+impl Reporter for EventSender {
+    fn event(&self, event: Event) {
+        self.send(event);
+    }
+}
+
 /// Runs `work` with a sender whose events reach `reporter`, in their order, from a thread of their own.
 pub fn relay<T>(reporter: &dyn Reporter, work: impl FnOnce(EventSender) -> T) -> T {
     std::thread::scope(|scope| {

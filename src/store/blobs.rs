@@ -27,7 +27,7 @@ const MOST: u64 = 12 << 30;
 const MAX_TEXT: u64 = 512 << 20;
 
 /// The bucket of layers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Blobs {
     folder: PathBuf,
 }

@@ -13,7 +13,8 @@
 //!   answers-v1/
 //!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer
 //!   entries-v1/                what was deflated once (see `entries`)
-//!   blobs-v1/                  layers of images (see `blobs`)
+//!   blobs-v1/                  layers of images (see `blobs`), and what was fetched of them (see `pulled`)
+//!
 //! ```
 //!
 //! A bucket carries its version in its name. Files are written under a temporary name and renamed; two processes that
@@ -28,6 +29,7 @@ mod fetch;
 mod ingest;
 mod mirror;
 mod natives;
+mod pulled;
 mod resolver;
 mod trees;
 
@@ -46,6 +48,7 @@ pub(crate) use fetch::percent_decode;
 pub use fetch::{Fetcher, Remote, file_url};
 pub use mirror::{Mirror, Place};
 pub use natives::{Native, Natives};
+pub use pulled::NewBlob;
 pub use trees::Trees;
 
 use crate::error::{Error, Result};
@@ -143,7 +146,7 @@ impl Store {
         Trees::new(&self.root)
     }
 
-    /// Layers of images.
+    /// Layers of images, and what was fetched of them.
     pub fn blobs(&self) -> Blobs {
         Blobs::new(&self.root)
     }

@@ -361,7 +361,7 @@ fn key(target: &str) -> String {
 }
 
 /// The first line and the headers.
-fn head(reader: &mut impl BufRead) -> Option<Request> {
+pub fn head(reader: &mut impl BufRead) -> Option<Request> {
     let mut line = String::new();
     if reader.read_line(&mut line).ok()? == 0 {
         return None;
@@ -379,7 +379,7 @@ fn head(reader: &mut impl BufRead) -> Option<Request> {
 }
 
 /// Closes with data unread, which makes the system send a reset.
-fn reset(stream: TcpStream) {
+pub fn reset(stream: TcpStream) {
     drop(stream);
 }
 

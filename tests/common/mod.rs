@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+pub mod docker_registry;
+pub mod fake_registry;
 pub mod fake_s3;
 pub mod oci;
 pub mod runtime_api;
