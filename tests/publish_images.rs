@@ -360,3 +360,46 @@ fn another_implementation_of_ecr_takes_an_image() {
     );
     assert_eq!((&images[0]["imageDigest"], &images[0]["imageTags"]), (&image["digest"], &json!(["v1"])), "{images}");
 }
+
+/// What `ImageUri` names as a folder or archive is pushed, and the template then names it by its digest.
+#[test]
+fn images_that_a_template_names_as_files_are_pushed() {
+    let (project, fake) = (project(), Fake::ecr(&["team/fn"]));
+    let built = project.run(&["build", "--out-dir", "images"]);
+    assert_eq!(built.code, 0, "{}", built.transcript());
+    // A folder that is no image bears the name of one that Docker may have.
+    project.write("stack/oddly/file.txt", "");
+    let template = "Transform: AWS::Serverless-2016-10-31\nResources:\n  Api:\n    Type: AWS::Serverless::Function\n    \
+                    Properties: {PackageType: Image, ImageUri: ../images/api.oci} # ours\n  Raw:\n    \
+                    Type: AWS::Lambda::Function\n    Properties:\n      PackageType: Image\n      Role: r\n      \
+                    Code: {ImageUri: ../images/Worker.oci}\n  There:\n    Type: AWS::Serverless::Function\n    \
+                    Properties: {PackageType: Image, ImageUri: oddly}\n";
+    project.write(".git/HEAD", "").write("stack/template.yaml", template);
+    let run = project.run(&["build", "--template", "stack/template.yaml"]);
+    assert_eq!(run.code, 0, "{}", run.transcript());
+    let packaged = project.read("stack/target/lambda-pack/packaged.yaml");
+    assert!(packaged.contains("ImageUri: Api.oci} # ours") && packaged.contains("ImageUri: oddly}"), "{packaged}");
+    let args = ["--template", "stack/template.yaml", "--repository", "team/fn", "--format", "json"];
+    done(&project, &fake, &args);
+    let tags = fake.repo("team/fn").unwrap().tags;
+    assert_eq!(tags.len(), 2, "{tags:?}");
+    let packaged = project.read("stack/target/lambda-pack/packaged.yaml");
+    for (name, digest) in &tags {
+        let uri = format!("ImageUri: \"{}/team/fn@{digest}\"}}", fake.host());
+        assert!(packaged.contains(&uri), "{name}: {packaged}");
+    }
+    // Once more, nothing is sent; and what Lambda would refuse is pushed nowhere.
+    let puts = || fake.requests("PUT", "/v2/team/fn/").len();
+    let before = puts();
+    done(&project, &fake, &args);
+    assert_eq!(puts(), before);
+    project.write(
+        "stack/template.yaml",
+        &template
+            .replace("PackageType: Image, ImageUri: ../", "PackageType: Image, Architectures: [arm64], ImageUri: ../"),
+    );
+    let run = publish(&project, &fake, &args);
+    assert!(run.code == 3 && run.stderr.contains("error[image-architecture] Api:"), "{}", run.transcript());
+    assert_eq!(puts(), before);
+    assert!(!project.path("stack/target/lambda-pack/packaged.yaml").exists());
+}

@@ -8,8 +8,9 @@ use std::time::Instant;
 use super::manifest::{Manifest, ManifestFunction, ManifestLayer};
 use super::packing::{self, Packer};
 use super::templates::Places;
-use super::{Earlier, Failures, Options, Plan, Session, plan, sbom, templates, timed};
+use super::{Earlier, Failures, Options, Plan, Session, plan, ready_images, sbom, templates, timed};
 use crate::error::{Error, Result};
+use crate::finding::Overrides;
 use crate::fresh::KeptLayer;
 use crate::fsio::{self, PARTIAL_SUFFIX};
 use crate::project::Project;
@@ -44,6 +45,10 @@ pub fn build(project: &Project, session: Session<'_>) -> Result<Built, Failures>
         Packer { project, session, earlier: &earlier, entries }.pack_all(&mut plan)
     })?;
     plan.timings.pack = pack_time;
+    let of_images = ready_images::make(project, session)?;
+    if !of_images.is_empty() {
+        plan.findings = Overrides::default().apply([std::mem::take(&mut plan.findings), of_images].concat());
+    }
     // A manifest that is there speaks of zips that are about to be replaced.
     let manifest_path = out_dir.join(MANIFEST);
     match fs::remove_file(&manifest_path) {

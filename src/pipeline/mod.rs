@@ -17,6 +17,7 @@ mod plan;
 mod planned;
 mod publish;
 mod push;
+mod ready_images;
 mod sbom;
 mod sdk;
 mod templates;

@@ -61,9 +61,7 @@ pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Re
             Sendings::default()
         } else {
             let sender = Sender { project, session, options, events: &events };
-            let sendings = sender.send(&mut built, bucket.as_ref())?;
-            let images = timed_push(&mut push, &mut built)?;
-            Sendings { images, ..sendings }
+            sender.send(&mut built, bucket.as_ref(), &mut push)?
         };
         built.plan.findings = Overrides::default().apply(std::mem::take(&mut built.plan.findings));
         built.plan.timings.total = start.elapsed();
@@ -75,9 +73,9 @@ pub fn publish(project: &Project, session: Session<'_>, options: &Options) -> Re
 }
 
 /// Pushes images, with the time that it takes.
-fn timed_push(push: &mut Push<'_>, built: &mut Built) -> Result<Pushes, Failures> {
+fn timed_push(push: &mut Push<'_>, project: &Project, built: &mut Built) -> Result<Pushes, Failures> {
     let start = Instant::now();
-    let pushes = push.images(built)?;
+    let pushes = push.images(project, built)?;
     if pushes != Pushes::default() {
         built.plan.timings.upload += start.elapsed();
     }
@@ -111,14 +109,16 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    fn send(&self, built: &mut Built, bucket: Option<&Bucket<'_>>) -> Result<Sendings, Failures> {
+    fn send(&self, built: &mut Built, bucket: Option<&Bucket<'_>>, push: &mut Push<'_>) -> Result<Sendings, Failures> {
         let start = Instant::now();
         let parcels = publish::chosen(self.parcels(&built.manifest), self.options)?;
         let mut sendings = Sendings::default();
         let name = self.options.bucket.as_deref().filter(|_| !parcels.is_empty());
         let is_needed = bucket.is_none() && (name.is_some() || self.options.publish_layers);
         let own = is_needed.then(|| connect(self.options, self.events, self.session)).transpose()?;
-        let Some(aws) = bucket.map(Bucket::aws).or(own.as_ref()) else { return Ok(sendings) };
+        let Some(aws) = bucket.map(Bucket::aws).or(own.as_ref()) else {
+            return Ok(Sendings { images: timed_push(push, self.project, built)?, ..sendings });
+        };
         if let Some(name) = name {
             let (findings, stored) = match bucket {
                 Some(bucket) => self.send_into(bucket, &parcels)?,
@@ -127,6 +127,10 @@ impl Sender<'_> {
             sendings = place(&mut built.manifest, &parcels, &stored, name, self.options.storage);
             built.plan.findings.extend(findings);
         }
+        if !has_error(built) {
+            sendings.images = timed_push(push, self.project, built)?;
+        }
+        // Nested templates name images, too.
         if let (Some(bucket), Some(template)) = (bucket, &self.project.template)
             && !has_error(built)
         {

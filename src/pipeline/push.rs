@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Built, Failures, ManifestFunction, Session};
+use super::{Built, Failures, ManifestFunction, Session, ready_images};
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::image::{BuiltImage, layout};
@@ -11,6 +11,7 @@ use crate::publish::Options;
 use crate::registry::{self, Known, Reference, Target, Wanted, is_tag, tag_of, tag_part};
 use crate::report::{Event, Task, Unit};
 use crate::store::Digest;
+use crate::template::edit::Place;
 
 /// What stands for a function's name in `--repository` and `--tag`.
 const FUNCTION: &str = "{function}";
@@ -50,8 +51,8 @@ impl<'a> Push<'a> {
     /// Looks at the repositories, so that what is wrong with them is told before a build that may take minutes.
     pub(super) fn begin(project: &Project, session: Session<'a>, options: &'a Options) -> Result<Self, Failures> {
         let push = Self { session, options, known: Known::default() };
-        let names: Vec<&str> =
-            project.functions.iter().filter(|f| f.image.is_some()).map(|f| f.name.as_str()).collect();
+        let built = project.functions.iter().filter(|f| f.image.is_some()).map(|f| f.name.as_str());
+        let names: Vec<&str> = built.chain(ready_images::all(project).iter().map(|image| image.function)).collect();
         if names.is_empty() {
             return Ok(push);
         }
@@ -107,12 +108,19 @@ impl<'a> Push<'a> {
     }
 
     /// Pushes the images of a build, and puts their places into its manifest.
-    pub(super) fn images(&mut self, built: &mut Built) -> Result<Pushes, Failures> {
+    pub(super) fn images(&mut self, project: &Project, built: &mut Built) -> Result<Pushes, Failures> {
         let mut pushes = Pushes::default();
         let mut targets: BTreeMap<String, Target> = BTreeMap::new();
         for function in built.manifest.functions.iter_mut().filter(|function| function.image.is_some()) {
             self.image(function, &mut targets, &mut pushes)
                 .map_err(|error| error.context(format!("function `{}`", function.name)))?;
+        }
+        for ready in ready_images::all(project) {
+            let folder = ready_images::folder(&self.session.options.out_dir, ready.function);
+            let uri = layout::read_built(&folder)
+                .and_then(|image| self.push(ready.function, &image, &mut targets, &mut pushes))
+                .map_err(|error| error.context(format!("function `{}`", ready.function)))?;
+            built.places.insert(ready.function.to_owned(), Place::Https(uri));
         }
         Ok(pushes)
     }
@@ -124,22 +132,38 @@ impl<'a> Push<'a> {
         pushes: &mut Pushes,
     ) -> Result<()> {
         let Some(described) = &mut function.image else { return Ok(()) };
-        let text = self.repository(&function.name)?;
-        let registries = self.session.registries;
-        let target = match targets.remove(&text) {
-            Some(target) => target,
-            None => registries.target(&Wanted { repository: &text, create: self.options.create_repository })?,
-        };
         let mut image = layout::read_built(&self.session.options.out_dir.join(&described.layout))?;
         if image.base.is_none() {
             image.base = self.base(&image)?;
         }
+        described.uri = Some(self.push(&function.name, &image, targets, pushes)?);
+        if let (Some(file), Some(target)) = (&function.sbom, targets.get(&self.repository(&function.name)?)) {
+            self.attach(target, &image, file);
+        }
+        Ok(())
+    }
+
+    /// Pushes one image of a function; gives its place, by its digest.
+    fn push(
+        &mut self,
+        function: &str,
+        image: &BuiltImage,
+        targets: &mut BTreeMap<String, Target>,
+        pushes: &mut Pushes,
+    ) -> Result<String> {
+        let text = self.repository(function)?;
+        let registries = self.session.registries;
+        if !targets.contains_key(&text) {
+            let wanted = Wanted { repository: &text, create: self.options.create_repository };
+            targets.insert(text.clone(), registries.target(&wanted)?);
+        }
         let digest = &image.descriptor.digest;
-        let tag = match self.tag(&function.name)? {
+        let tag = match self.tag(function)? {
             Some(tag) => tag,
-            None => tag_of(&function.name, digest),
+            None => tag_of(function, digest),
         };
-        let pushed = registries.push(&target, &image, Some(&tag), &mut self.known, &function.name)?;
+        let target = &targets[&text];
+        let pushed = registries.push(target, image, Some(&tag), &mut self.known, function)?;
         pushes.pushed += usize::from(pushed.is_new);
         pushes.present += usize::from(!pushed.is_new);
         pushes.blobs += pushed.sent;
@@ -152,12 +176,7 @@ impl<'a> Push<'a> {
             pushed.mounted,
             pushed.present
         )));
-        described.uri = Some(pushed.uri);
-        if let Some(file) = &function.sbom {
-            self.attach(&target, &image, file);
-        }
-        targets.insert(text, target);
-        Ok(())
+        Ok(pushed.uri)
     }
 
     /// Attaches the list of packages. The image is there without it, too: a registry that refuses is told of.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Manifest, ManifestLayer, ManifestObject};
+use super::{Manifest, ManifestLayer, ManifestObject, ready_images};
 use crate::error::{Error, Result};
 use crate::finding::Level;
 use crate::fsio;
@@ -140,6 +140,10 @@ impl Writer<'_> {
             if let Some(place) = self.place(code, found, folder) {
                 edits.place(site, &place);
             }
+        }
+        for function in template.functions.iter().filter(|function| matches!(function.code, Code::Image(_))) {
+            let here = || Place::File(relative(folder, &ready_images::folder(self.out_dir, &function.id)));
+            edits.place(&function.site, &self.places.get(&function.id).cloned().unwrap_or_else(here));
         }
         for file in &template.files {
             let here = || Place::File(relative(folder, &on_disk(file, self.out_dir)));

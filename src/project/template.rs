@@ -114,7 +114,7 @@ impl Found {
 
     /// Refuses code from outside of the project.
     fn inside(&self, code: &Code, site: &template::Site, template: &Template) -> Result<()> {
-        let Code::Local(path) = code else { return Ok(()) };
+        let (Code::Local(path) | Code::Image(path)) = code else { return Ok(()) };
         if path.starts_with(&self.root) {
             return Ok(());
         }
@@ -148,7 +148,7 @@ fn left_alone(function: &template::Function, code: &Code) -> Option<Finding> {
         Code::Dockerfile => Finding::new(
             Rule::TemplateLeftAlone,
             "its image is made by a Dockerfile, which needs Docker; it is left as it is",
-            "a function of a language that is packed here needs no Dockerfile: name its `Runtime`, `Handler` and `CodeUri`",
+            "name its `Runtime`, `Handler` and `CodeUri` for a zip; or build an image without Docker (`package = \"image\"` in a `lambda-pack.toml`), and name its folder `NAME.oci` in `ImageUri`",
         ),
         Code::Unknown(why) => Finding::new(
             Rule::TemplateLeftAlone,

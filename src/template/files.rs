@@ -84,7 +84,7 @@ pub(super) fn local(value: &Node, folder: &Path, scope: &Scope) -> Option<PathBu
 }
 
 /// The file or folder that a value names, when it is a path of one that is there.
-fn existing(value: &Node, folder: &Path, scope: &Scope) -> Option<PathBuf> {
+pub(super) fn existing(value: &Node, folder: &Path, scope: &Scope) -> Option<PathBuf> {
     let Value::Text(text) = scope.value(value) else { return None };
     if text.is_empty() || text.contains("://") {
         return None;

@@ -110,6 +110,8 @@ pub enum Code {
     Remote,
     /// A container image that a Dockerfile describes.
     Dockerfile,
+    /// A container image that was built, absolute: an OCI layout, or an archive.
+    Image(PathBuf),
     /// Only a deployment knows; why.
     Unknown(String),
 }
@@ -395,13 +397,16 @@ impl Reader<'_> {
         let key = if is_serverless { "CodeUri" } else { "Code" };
         let is_image = self.text(of("PackageType")).as_deref() == Some("Image");
         let metadata = self.resource.node.get("Metadata");
+        let image = self.image(&properties, is_serverless);
         let code = match of(key) {
             _ if is_image
                 && metadata.is_some_and(|m| m.get("Dockerfile").is_some() || m.get("DockerContext").is_some()) =>
             {
                 Code::Dockerfile
             }
-            _ if is_image || properties.get("ImageUri").is_some() => Code::Remote,
+            _ if is_image || properties.get("ImageUri").is_some() => {
+                image.as_ref().map_or(Code::Remote, |(path, _)| Code::Image(path.clone()))
+            }
             _ if is_serverless && properties.get("InlineCode").is_some() => Code::Inline,
             Some(node) if node.get("ZipFile").is_some() => Code::Inline,
             Some(node) => self.code(&node)?,
@@ -410,11 +415,12 @@ impl Reader<'_> {
                 return Err(self.document.error(&self.resource.node, what));
             }
         };
-        let is_packed = matches!(code, Code::Local(_));
+        let is_packed = matches!(code, Code::Local(_) | Code::Image(_));
         let known = |key: &str| -> Result<Option<String>> {
             match of(key) {
                 Some(node) if is_packed => self.known(key, &node),
-                node => Ok(self.text(node)),
+                // What only a deployment knows is not asked of what is not packed.
+                node => Ok(node.and_then(|node| self.known(key, &node).ok().flatten())),
             }
         };
         let (runtime, handler, architecture) = (known("Runtime")?, known("Handler")?, known("Architectures")?);
@@ -429,14 +435,35 @@ impl Reader<'_> {
             environment: self.environment(&properties, is_serverless),
             build: self.build(),
             deployment: self.deployment(&properties, is_serverless),
-            site: Site {
-                key,
-                form: form(is_serverless),
-                value: properties.get(key).cloned(),
-                properties,
-                loops: self.resource.loops.clone(),
-            },
+            site: image.map_or_else(
+                || Site {
+                    key,
+                    form: form(is_serverless),
+                    value: properties.get(key).cloned(),
+                    properties: Arc::clone(&properties),
+                    loops: self.resource.loops.clone(),
+                },
+                |(_, site)| site,
+            ),
         })
+    }
+
+    /// The image that is named, when it is here; and where it is named.
+    fn image(&self, properties: &Arc<Node>, is_serverless: bool) -> Option<(PathBuf, Site)> {
+        let holder = if is_serverless { properties } else { properties.get("Code")? };
+        let value = holder.get("ImageUri")?;
+        let folder = self.document.path.parent().unwrap_or(Path::new("."));
+        let path = files::existing(value, folder, self.scope)?;
+        // A folder may bear the name of an image that Docker has.
+        let is_image = path.join("oci-layout").is_file() || path.extension().is_some_and(|ending| ending == "tar");
+        let site = Site {
+            key: "ImageUri",
+            form: Form::Url,
+            value: Some(Arc::clone(value)),
+            properties: Arc::clone(holder),
+            loops: self.resource.loops.clone(),
+        };
+        is_image.then_some((path, site))
     }
 
     fn deployment(&self, properties: &Arc<Node>, is_serverless: bool) -> Deployment {
