@@ -293,17 +293,12 @@ fn uv_lock_is_read_without_any_tool() {
     let dir = project(&[("pyproject.toml", PYPROJECT), ("app.py", "def handler(event, context): pass\n")]);
     run_uv(dir.path(), &["lock", "--quiet"]);
     let run = Run { with: With::Neither, locked: true, offline: false };
-    let targets = [("python3.10", X86_64), ("python3.11", X86_64), ("python3.13", Arm64)];
+    let targets = [("python3.10", X86_64), ("python3.13", Arm64)];
     let folders = targets.map(|(runtime, architecture)| (dir.path(), runtime, architecture));
-    let [old, al2, new] = <[_; 3]>::try_from(run.all(&folders)).ok().unwrap().map(Result::unwrap);
+    let [old, new] = <[_; 2]>::try_from(run.all(&folders)).ok().unwrap().map(Result::unwrap);
     let plain: Vec<_> = old.packages.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(plain, ["certifi", "charset-normalizer", "idna", "numpy", "pysocks", "requests", "tomli", "urllib3"]);
     assert_eq!(old.resolved_by, "uv.lock");
-    // What uv locked for 3.11 may have no wheel that glibc 2.26 loads: told then, not silently packed.
-    if !al2.packages.iter().any(|p| p.name == "numpy") {
-        let told = &al2.findings[0].message;
-        assert!(told.contains("cp311-cp311-") && told.contains("manylinux_2_26_x86_64"), "{told}");
-    }
     assert!(!new.packages.iter().any(|p| p.name == "tomli"));
     let numpy = tags(&new, "numpy");
     assert!(numpy.iter().all(|tag| tag.starts_with("cp313-cp313-manylinux") && tag.ends_with("aarch64")), "{numpy:?}");
