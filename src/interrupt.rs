@@ -1,4 +1,4 @@
-//! What is to be deleted when the process is told to stop.
+//! What is to be ended and deleted when the process is told to stop.
 //!
 //! Half-written files have a name that no later run trusts ([`crate::fsio::PARTIAL_SUFFIX`]); this only keeps them from
 //! piling up. Guards forget their path when they are done.
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 /// Adds a temporary file or folder; it is forgotten when the guard is dropped.
 pub fn remember(path: &Path) -> Remembered {
@@ -25,8 +26,45 @@ impl Drop for Remembered {
     }
 }
 
-/// Deletes everything remembered. For the signal handler.
+/// Adds a process group, by the id of the process that leads it; it is forgotten when the guard is dropped.
+pub fn remember_group(leader: u32) -> RememberedGroup {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner).insert(leader);
+    RememberedGroup(leader)
+}
+
+/// A process group that is to be killed on an interrupt, for as long as this lives.
+#[derive(Debug)]
+pub struct RememberedGroup(u32);
+
+impl RememberedGroup {
+    /// Kills it.
+    pub fn kill(&self) {
+        kill_group(self.0);
+    }
+}
+
+impl Drop for RememberedGroup {
+    fn drop(&mut self) {
+        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+#[cfg(unix)]
+fn kill_group(leader: u32) {
+    use nix::sys::signal::{Signal, killpg};
+    if let Some(leader) = i32::try_from(leader).ok().filter(|leader| *leader > 1) {
+        let _ = killpg(nix::unistd::Pid::from_raw(leader), Signal::SIGKILL);
+    }
+}
+
+#[cfg(not(unix))]
+fn kill_group(_leader: u32) {}
+
+/// Kills and deletes everything remembered. For the signal handler.
 pub fn clean_up() {
+    for leader in std::mem::take(&mut *GROUPS.lock().unwrap_or_else(PoisonError::into_inner)) {
+        kill_group(leader);
+    }
     let paths = std::mem::take(&mut *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner));
     for path in paths {
         if path.is_dir() {

@@ -22,6 +22,7 @@ pub mod finding;
 pub mod fresh;
 pub mod fsio;
 pub mod interrupt;
+pub mod invoke;
 pub mod lambda;
 pub mod outputs;
 pub mod pack;

@@ -8,6 +8,7 @@ use super::AwsSdk;
 use super::layers::{self, WrittenLayer};
 use super::native::{self, NativeChoice};
 use super::reader::{Document, Item, Located, Section, suggest};
+use super::sizing::Sizing;
 use crate::error::{Error, Position, Result};
 use crate::finding::{Level, Override, Overrides, Rule};
 use crate::fsio;
@@ -27,6 +28,9 @@ const SETTINGS: &[&str] = &[
     "include",
     "exclude",
     "environment",
+    "timeout",
+    "memory",
+    "ephemeral-storage",
     "allow-scripts",
     "slim",
     "aws-sdk",
@@ -76,6 +80,7 @@ pub(crate) struct Settings {
     pub(crate) exclude: Vec<String>,
     pub(crate) allow_scripts: Vec<String>,
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) sizing: Sizing,
     pub(crate) slim: Option<Slim>,
     pub(crate) bin: Option<Located<String>>,
     /// Words and names as they are written.
@@ -103,6 +108,7 @@ impl Settings {
             exclude: defaults.exclude.iter().cloned().chain(self.exclude).collect(),
             allow_scripts: defaults.allow_scripts.iter().cloned().chain(self.allow_scripts).collect(),
             environment,
+            sizing: self.sizing.over(defaults.sizing),
             slim: self.slim.or_else(|| defaults.slim.clone()),
             bin: self.bin,
             layers: self.layers.or_else(|| defaults.layers.clone()),
@@ -280,6 +286,7 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         architecture: section.text("architecture")?.map(|text| architecture(&text)).transpose()?,
         exclude: section.texts("exclude")?.into_iter().map(|text| text.value).collect(),
         allow_scripts: section.texts("allow-scripts")?.into_iter().map(|text| text.value).collect(),
+        sizing: Sizing::read(section)?,
         slim: slim(section)?,
         bin: section.text("bin")?,
         layers: section.text_or_texts("layers")?,

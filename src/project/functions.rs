@@ -157,6 +157,7 @@ impl<'a> Loader<'a> {
             exclude: settings.exclude,
             allow_scripts: settings.allow_scripts,
             environment: settings.environment,
+            sizing: settings.sizing,
             ready: settings.ready,
             is_built: settings.is_built,
             slim: settings.slim.unwrap_or_default(),

@@ -16,6 +16,7 @@ mod native;
 mod reader;
 mod samconfig;
 mod shares;
+mod sizing;
 mod sources;
 mod spec;
 mod template;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 pub use handler::{MissingHandler, find_handler};
 pub use init::init_config;
 pub use native::NativeChoice;
+pub use sizing::Sizing;
 pub use spec::{AwsSdk, CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
 
 pub(crate) use cargo::cargo;

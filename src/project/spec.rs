@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::NativeChoice;
 use super::samconfig::SamConfig;
+use super::sizing::Sizing;
 use crate::error::Position;
 use crate::finding::{Finding, Overrides};
 use crate::lambda::Architecture;
@@ -130,8 +131,10 @@ pub struct FunctionSpec {
     pub exclude: Vec<String>,
     /// Names of packages whose install scripts are run.
     pub allow_scripts: Vec<String>,
-    /// Environment variables that the deployment will set; only measured and checked here.
+    /// Environment variables that the deployment will set; measured, checked, and there when it is invoked here.
     pub environment: BTreeMap<String, String>,
+    /// How long it may take and how much it gets, which only matters when it runs.
+    pub sizing: Sizing,
     /// What is left out of packages.
     pub slim: Slim,
     /// Whether the AWS SDK is packed.
@@ -178,6 +181,7 @@ impl FunctionSpec {
             exclude: Vec::new(),
             allow_scripts: Vec::new(),
             environment: BTreeMap::new(),
+            sizing: Sizing::default(),
             slim: Slim::default(),
             cargo: None,
             layers: LayerChoice::default(),

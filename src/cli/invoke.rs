@@ -1,0 +1,236 @@
+//! `invoke FUNCTION`: builds it as `build` does, and runs what was packed. stdout is the answer and nothing else.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Exit;
+use super::args::{InvocationType, InvokeArgs, OutputArgs, ProjectArgs};
+use super::build::with_session;
+use super::print::{self, Style};
+use crate::error::{Error, Result};
+use crate::finding::{Finding, Level};
+use crate::fsio;
+use crate::invoke::{self, DeadLetters, Delivery, Function, Known, Outcome, Prepared, Service, Sink};
+use crate::lambda;
+use crate::pipeline::{self, Built, Failures, ManifestFunction};
+use crate::project::Project;
+
+pub(super) fn run(args: &InvokeArgs) -> Exit {
+    match invoke(args) {
+        Ok(exit) => exit,
+        Err(failures) => print::failures(&failures, args.project.output),
+    }
+}
+
+fn invoke(args: &InvokeArgs) -> Result<Exit, Failures> {
+    // First: what was typed wrong is said before anything is built.
+    let event = event(args)?;
+    let mut project_args = args.project.clone();
+    project_args.functions.extend(args.function.clone());
+    if let Some(address) = &args.serve {
+        return serve(args, &project_args, address);
+    }
+    let Some(ready) = ready(args, &project_args)? else { return Ok(Exit::Refused) };
+    let [(prepared, letters)] = &ready[..] else {
+        let names: Vec<String> = ready.iter().map(|(ready, _)| format!("`{}`", ready.function().name)).collect();
+        let error = Error::config(format!("the project has {} functions", names.len()));
+        return Err(error.hint(format!("name one of {}", names.join(", "))).into());
+    };
+    match args.invocation_type {
+        InvocationType::DryRun => Ok(Exit::Done),
+        InvocationType::RequestResponse => {
+            let outcome = prepared.invoke(&event, &sink())?;
+            print::answer(&outcome.payload)?;
+            Ok(if outcome.is_error { Exit::Failed } else { Exit::Done })
+        }
+        InvocationType::Event => deliver(prepared, letters, &event, args.project.output),
+    }
+}
+
+fn deliver(
+    prepared: &Arc<Prepared>,
+    letters: &DeadLetters,
+    event: &[u8],
+    output: OutputArgs,
+) -> Result<Exit, Failures> {
+    let sink = sink();
+    match letters.deliver(prepared, event, || prepared.invoke(event, &sink))? {
+        Delivery::Answered(Outcome { .. }) => Ok(Exit::Done),
+        Delivery::Dead(path) => {
+            let text = format!("three attempts have failed; the event is in `{}`", print::path(&path));
+            Ok(print::failures(&Error::failed(text).into(), output))
+        }
+    }
+}
+
+/// What functions log.
+fn sink() -> Arc<Sink> {
+    Arc::new(print::stderr_bytes)
+}
+
+/// The event: a file, what comes on stdin, a sample, or an empty object.
+fn event(args: &InvokeArgs) -> Result<Vec<u8>> {
+    let limit = if args.invocation_type == InvocationType::Event { invoke::MAX_ASYNC_EVENT } else { invoke::MAX_EVENT };
+    let (name, bytes) = match args.event.as_deref() {
+        None => return Ok(b"{}".to_vec()),
+        Some("-") => {
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes);
+            read.map_err(|e| Error::failed("Failed to read the standard input").because(e))?;
+            ("the standard input".to_owned(), bytes)
+        }
+        Some(text) => match text.strip_prefix('@') {
+            Some(name) => return sample(name),
+            None => {
+                let path = Path::new(text);
+                if !path.is_file() {
+                    return Err(Error::config(format!("`--event {text}` names no file"))
+                        .hint("name a file with an event, `-` for the standard input, or a sample such as `@sqs`"));
+                }
+                (format!("`{text}`"), fsio::read_bounded(path, limit.saturating_mul(4))?)
+            }
+        },
+    };
+    if bytes.len() as u64 > limit {
+        return Err(Error::config(format!(
+            "the event is too large: Request must be smaller than {limit} bytes for the InvokeFunction operation"
+        )));
+    }
+    match serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => {
+            Err(Error::config(format!("{name} is no event: Could not parse request body into json")).because(error))
+        }
+    }
+}
+
+fn sample(name: &str) -> Result<Vec<u8>> {
+    invoke::sample(name).map(|text| text.as_bytes().to_vec()).ok_or_else(|| {
+        let names: Vec<String> = invoke::SAMPLES.iter().map(|(name, _)| format!("`@{name}`")).collect();
+        Error::config(format!("there is no sample event `@{name}`")).hint(format!("there are {}", names.join(", ")))
+    })
+}
+
+type Ready = Vec<(Arc<Prepared>, DeadLetters)>;
+
+/// Builds, and unpacks what was built. Nothing when Lambda would refuse it, which was said then.
+fn ready(args: &InvokeArgs, project: &ProjectArgs) -> Result<Option<Ready>, Failures> {
+    let region = args.region.clone().unwrap_or_else(region);
+    let ready = with_session(project, Some(&region), |loaded, session| {
+        if args.serve.is_none() && loaded.functions.len() > 1 {
+            let names: Vec<String> = loaded.functions.iter().map(|function| format!("`{}`", function.name)).collect();
+            let error = Error::config(format!("the project has {} functions", names.len()));
+            return Err(error.hint(format!("name one of {}", names.join(", "))).into());
+        }
+        let built = pipeline::build(loaded, session)?;
+        print::findings(&built.plan.findings, project.output);
+        if built.plan.findings.iter().any(|finding| finding.level == Level::Error) {
+            return Ok(None);
+        }
+        let out_dir = &session.options.out_dir;
+        let mut ready = Vec::new();
+        for described in &built.manifest.functions {
+            let mut function = function(&built, described, &region)?;
+            function.environment.extend(args.variables()?);
+            if let Some(seconds) = args.timeout {
+                function.timeout = Duration::from_secs(seconds.into());
+            }
+            let prepared = prepare(&built, described, function, out_dir)?;
+            let absent = absent_layers(&built, described);
+            let mut notes = prepared.notes.clone();
+            notes.extend(
+                (!absent.is_empty())
+                    .then(|| format!("layers that exist elsewhere are not here: {}", absent.join(", "))),
+            );
+            warn(&notes, project.output);
+            ready.push((Arc::new(prepared), DeadLetters { folder: out_dir.clone() }));
+        }
+        Ok(Some(ready))
+    })?;
+    Ok(ready)
+}
+
+fn warn(notes: &[String], output: OutputArgs) {
+    let label = Style::stderr(output).level(Level::Warning, "warning");
+    for note in notes {
+        print::stderr(&format!("{label}: {note}\n"));
+    }
+}
+
+/// Where functions are told to be.
+fn region() -> String {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).unwrap_or_else(|| "us-east-1".to_owned())
+}
+
+/// A packed function as it is configured.
+fn function(built: &Built, described: &ManifestFunction, region: &str) -> Result<Function> {
+    let runtime = lambda::find(&described.runtime)
+        .ok_or_else(|| Error::config(format!("there is no runtime `{}`", described.runtime)))?;
+    let mut function = Function::new(&described.name, runtime, described.handler.clone().unwrap_or_default());
+    function.architecture = described.architecture;
+    region.clone_into(&mut function.region);
+    if let Some(planned) = built.plan.functions.iter().find(|planned| planned.spec.name == described.name) {
+        let sizing = planned.spec.sizing;
+        function.environment.clone_from(&planned.spec.environment);
+        function.timeout = Duration::from_secs(sizing.timeout.unwrap_or(3).into());
+        function.memory = sizing.memory.unwrap_or(128);
+        function.storage = sizing.ephemeral_storage.unwrap_or(512);
+    }
+    Ok(function)
+}
+
+fn prepare(built: &Built, described: &ManifestFunction, function: Function, out_dir: &Path) -> Result<Prepared> {
+    let zip = |artifact: Option<&crate::pack::Artifact>| artifact.map(|artifact| out_dir.join(&artifact.path));
+    let own = zip(described.artifact.as_ref())
+        .ok_or_else(|| Error::failed(format!("`{}` was not packed", described.name)))?;
+    let layers: Vec<PathBuf> = described
+        .layers
+        .iter()
+        .filter_map(|name| built.manifest.layers.iter().find(|layer| layer.name == *name))
+        .filter_map(|layer| zip(layer.artifact.as_ref()))
+        .collect();
+    Prepared::new(function, &own, &layers)
+}
+
+fn absent_layers(built: &Built, described: &ManifestFunction) -> Vec<String> {
+    let is_here = |name: &&String| built.manifest.layers.iter().any(|l| l.name == **name && l.artifact.is_some());
+    described.layers.iter().filter(|name| !is_here(name)).cloned().collect()
+}
+
+/// Loads the handler of every function that was built; gives what the rules have to say of that.
+pub(super) fn verify(project: &Project, built: &Built, out_dir: &Path, output: OutputArgs) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for described in built.manifest.functions.iter().filter(|described| described.artifact.is_some()) {
+        let function = function(built, described, &region())?;
+        let prepared = match prepare(built, described, function, out_dir) {
+            Ok(prepared) => Arc::new(prepared),
+            Err(error) => {
+                warn(&[format!("`{}` was not verified: {error}", described.name)], output);
+                continue;
+            }
+        };
+        let planned = built.plan.functions.iter().find(|planned| planned.spec.name == described.name);
+        let decisions = planned.map(|planned| &planned.decisions[..]).unwrap_or_default();
+        let known = Known {
+            absent_layers: absent_layers(built, described),
+            excluded: decisions.iter().filter(|d| !d.kept).map(|d| (d.path.clone(), d.rule.clone())).collect(),
+            resolved_by: described.resolved_by.clone(),
+        };
+        findings.extend(invoke::verify(&prepared, &known)?);
+    }
+    Ok(project.checks.apply(findings))
+}
+
+fn serve(args: &InvokeArgs, project: &ProjectArgs, address: &str) -> Result<Exit, Failures> {
+    let Some(ready) = ready(args, project)? else { return Ok(Exit::Refused) };
+    let names: Vec<String> = ready.iter().map(|(ready, _)| ready.function().name.clone()).collect();
+    let service = Service::start(address, ready, sink())?;
+    let here = service.address();
+    print::stderr(&format!("{} answer at http://{here}; Ctrl-C ends it\n", names.join(", ")));
+    loop {
+        std::thread::park();
+    }
+}
