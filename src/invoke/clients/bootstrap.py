@@ -6,7 +6,7 @@ import sys
 
 WHICH, FOLDERS = sys.argv[1], sys.argv[2:]
 # Before anything else is imported: packages may replace what the standard library has not.
-sys.path[:0] = FOLDERS
+sys.path[:] = list(dict.fromkeys(FOLDERS + sys.path))
 
 import http.client
 import importlib
