@@ -24,6 +24,7 @@ const APP: &str = r#"
 import json, os, sys
 
 COUNT = 0
+BORN = open("/proc/sys/kernel/random/uuid").read()
 
 def handler(event, context):
     global COUNT
@@ -73,6 +74,10 @@ def handler(event, context):
             "arn": context.invoked_function_arn, "left": context.get_remaining_time_in_millis(),
             "passwd": open("/etc/passwd").read(),
         }
+    if do == "pause":
+        import time
+        time.sleep(1)
+        return {"born": BORN}
     return {"event": event, "count": COUNT, "id": context.aws_request_id}
 "#;
 
@@ -249,7 +254,7 @@ fn failures_are_lambdas_own() {
         document["stackTrace"][0]
             .as_str()
             .unwrap()
-            .starts_with("  File \"/var/task/app.py\", line 11, in handler\n    raise ValueError"),
+            .starts_with("  File \"/var/task/app.py\", line 12, in handler\n    raise ValueError"),
         "{document}"
     );
     assert!(
@@ -425,4 +430,489 @@ fn handlers_are_verified_where_they_would_run() {
     // The runtime has it, wherever this is.
     project.write("f/app.py", &format!("import boto3\n{APP}"));
     project.done(&["build", "--verify"]);
+}
+
+/// One Node.js function.
+fn node(code: &[(&str, &str)], handler: &str, runtime: &str) -> Project {
+    let project = Project::empty();
+    for (file, text) in code {
+        project.write(&format!("f/{file}"), text);
+    }
+    let arch = host_architecture();
+    project.write(
+        "lambda-pack.toml",
+        &format!("[functions.f]\npath = 'f'\nruntime = '{runtime}'\nhandler = '{handler}'\narchitecture = '{arch}'\ntimeout = 20\n"),
+    );
+    project
+}
+
+#[test]
+fn node_answers_in_every_form() {
+    const SHOW: &str = "{ event, id: context.awsRequestId.length, name: context.functionName }";
+    let wanted = json!({"event": {"a": 1}, "id": 36, "name": "f"});
+    let promise = format!("exports.handler = async (event, context) => ({SHOW});\n");
+    let module =
+        format!("import fs from 'node:fs';\nawait 1;\nexport const handler = async (event, context) => {SHOW};\n")
+            .replace("=> {", "=> ({")
+            .replace("};", "});");
+    let callback =
+        format!("exports.a = {{ b: (event, context, callback) => setTimeout(() => callback(null, {SHOW}), 20) }};\n");
+    let done = format!("exports.handler = (event, context) => {{ context.succeed({SHOW}); }};\n");
+    for (file, code, handler, runtime) in [
+        ("index.js", &promise, "index.handler", "nodejs22.x"),
+        ("src/main.mjs", &module, "src/main.handler", "nodejs24.x"),
+        ("index.cjs", &callback, "index.a.b", "nodejs22.x"),
+        ("index.js", &done, "index.handler", "nodejs20.x"),
+    ] {
+        let project = node(&[(file, code)], handler, runtime);
+        let run = invoke(&project, &["f"], r#"{"a": 1}"#);
+        assert_eq!((run.code, json_of(&run)), (0, wanted.clone()), "{file}: {}", run.stderr);
+    }
+    // The folder is one of modules; what it needs comes from a package.
+    let project = node(
+        &[
+            ("package.json", r#"{"type": "module"}"#),
+            ("lib/value.js", "export default 'from a file';\n"),
+            (
+                "index.js",
+                "import value from './lib/value.js';\nexport const handler = async () => { console.log('seen', value); };\n",
+            ),
+        ],
+        "index.handler",
+        "nodejs22.x",
+    );
+    let run = invoke(&project, &["f"], "{}");
+    assert_eq!((run.code, run.stdout.as_str()), (0, "null"), "{}", run.stderr);
+    assert!(run.stderr.contains("\tINFO\tseen from a file\n"), "{}", run.stderr);
+}
+
+#[test]
+fn node_fails_as_on_lambda() {
+    for (code, runtime, kind, message) in [
+        ("exports.handler = async () => { throw new TypeError('bad'); };", "nodejs22.x", "TypeError", "bad"),
+        ("exports.handler = (e, c, done) => done('text');", "nodejs22.x", "string", "text"),
+        (
+            "exports.handler = async () => { null.x; };",
+            "nodejs22.x",
+            "TypeError",
+            "Cannot read properties of null (reading 'x')",
+        ),
+        ("throw new RangeError('at once');\nexports.handler = 1;", "nodejs22.x", "RangeError", "at once"),
+        (
+            "require('semver');\nexports.handler = async () => 1;",
+            "nodejs22.x",
+            "Runtime.ImportModuleError",
+            "Error: Cannot find module 'semver'",
+        ),
+        (
+            "exports.handler = (event, context, callback) => callback();",
+            "nodejs24.x",
+            "Runtime.CallbackHandlerDeprecated",
+            "AWS Lambda has removed support for callback-based function handlers",
+        ),
+        (
+            "exports.handler = async () => { setTimeout(() => { throw new Error('later'); }, 1); await new Promise(r => setTimeout(r, 5000)); };",
+            "nodejs22.x",
+            "Error",
+            "later",
+        ),
+        (
+            "exports.handler = async () => { Promise.reject(new Error('lost')); await new Promise(r => setTimeout(r, 5000)); };",
+            "nodejs22.x",
+            "Runtime.UnhandledPromiseRejection",
+            "Error: lost",
+        ),
+    ] {
+        let run = invoke(&node(&[("index.js", code)], "index.handler", runtime), &["f"], "{}");
+        let document = json_of(&run);
+        assert_eq!((run.code, &document["errorType"]), (1, &json!(kind)), "{document}\n{}", run.stderr);
+        assert!(document["errorMessage"].as_str().unwrap().starts_with(message), "{document}");
+        assert!(document["trace"].is_array());
+    }
+    // Nothing is left to do, and nobody has answered.
+    let run = invoke(
+        &node(&[("index.js", "exports.handler = () => new Promise(() => {});")], "index.handler", "nodejs22.x"),
+        &["f"],
+        "{}",
+    );
+    assert_eq!((run.code, run.stdout.as_str()), (0, "null"), "{}", run.stderr);
+}
+
+#[test]
+fn node_streams() {
+    let code = r#"
+exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
+  if (event.http) stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201 });
+  else stream.setContentType('text/plain');
+  for (let n = 0; n < 3; n++) {
+    stream.write(`part ${n} ${'x'.repeat(event.size ?? 1)}\n`);
+    await new Promise((r) => setTimeout(r, 5));
+  }
+  if (event.fail) throw new Error('half way');
+  stream.end();
+});
+"#;
+    let project = node(&[("index.js", code)], "index.handler", "nodejs22.x");
+    assert_eq!(invoke(&project, &["f"], "{}").stdout, "part 0 x\npart 1 x\npart 2 x\n");
+    // More than an answer may have that is no stream.
+    assert_eq!(invoke(&project, &["f"], r#"{"size": 3000000}"#).stdout.len(), 9_000_024);
+    let http = invoke(&project, &["f"], r#"{"http": true}"#);
+    assert!(http.stdout.starts_with("{\"statusCode\":201}\0\0\0\0\0\0\0\0part 0 x\n"), "{:?}", http.stdout);
+    let failed = invoke(&project, &["f"], r#"{"fail": true}"#);
+    let document = json_of(&failed);
+    assert_eq!(
+        (failed.code, &document["errorType"], &document["errorMessage"]),
+        (1, &json!("Error"), &json!("half way"))
+    );
+}
+
+#[test]
+fn layers_and_extensions_are_there() {
+    let (minor, python) = python();
+    let python = python.canonicalize().unwrap();
+    let project =
+        told("timeout = 20\nlayers = ['one', 'two']\n[layers.one]\npath = 'one'\n[layers.two]\npath = 'two'\n");
+    project.write("one/python/which.py", "VALUE = 'one'\n").write("one/python/only.py", "VALUE = 'only'\n");
+    project.write(&format!("two/python/lib/python3.{minor}/site-packages/third.py"), "VALUE = 'third'\n");
+    project.write("two/python/which.py", "VALUE = 'two'\n");
+    let extension = format!(
+        r#"#!{} -S
+import http.client, json, os
+api = os.environ["AWS_LAMBDA_RUNTIME_API"]
+def call(method, path, headers, body=None):
+    connection = http.client.HTTPConnection(api)
+    connection.request(method, "/2020-01-01/extension/" + path, body, headers)
+    answer = connection.getresponse()
+    return answer.headers, json.loads(answer.read())
+headers, told = call("POST", "register", {{"Lambda-Extension-Name": "watch"}}, '{{"events": ["INVOKE", "SHUTDOWN"]}}')
+me = {{"Lambda-Extension-Identifier": headers["Lambda-Extension-Identifier"]}}
+print("EXTENSION for", told["functionName"], told["handler"], flush=True)
+while True:
+    _, event = call("GET", "event/next", me)
+    print("EXTENSION", event["eventType"], event.get("requestId"), event.get("shutdownReason"), flush=True)
+    if event["eventType"] == "SHUTDOWN":
+        break
+"#,
+        python.display()
+    );
+    project.write("two/extensions/watch", &extension);
+    std::fs::set_permissions(project.path("two/extensions/watch"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    project.write(
+        "f/app.py",
+        "import which, only, third\ndef handler(event, context):\n    return [which.VALUE, only.VALUE, third.VALUE, context.aws_request_id]\n",
+    );
+    let run = project.done(&["invoke", "f"]);
+    let answer = json_of(&run);
+    assert_eq!(answer.as_array().unwrap()[..3], [json!("two"), json!("only"), json!("third")]);
+    let invoked = format!("EXTENSION INVOKE {} None\n", answer[3].as_str().unwrap());
+    for said in ["EXTENSION for f app.handler\n", &invoked, "EXTENSION SHUTDOWN None spindown\n"] {
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
+}
+
+/// A script that speaks to the Runtime API itself, and its fate without a bootstrap.
+#[test]
+fn a_bootstrap_is_run() {
+    let (_, python) = python();
+    let python = python.canonicalize().unwrap();
+    let project = Project::empty();
+    // The interpreter is one of the system, or lies in a layer's place.
+    let body = "import http.client, os\napi = os.environ['AWS_LAMBDA_RUNTIME_API']\nwhile True:\n    c = http.client.HTTPConnection(api)\n    c.request('GET', '/2018-06-01/runtime/invocation/next')\n    r = c.getresponse()\n    body = r.read()\n    id = r.headers['Lambda-Runtime-Aws-Request-Id']\n    c.request('POST', '/2018-06-01/runtime/invocation/wrong/response', b'{}')\n    wrong = c.getresponse().read().decode()\n    c.request('POST', '/2018-06-01/runtime/invocation/' + id + '/response', b'{\"got\": ' + body + b', \"wrong\": ' + wrong.encode() + b'}')\n    c.getresponse().read()\n";
+    project.write("f/bootstrap", &format!("#!{} -S\n{body}", python.display()));
+    std::fs::set_permissions(project.path("f/bootstrap"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let arch = host_architecture();
+    project.write(
+        "lambda-pack.toml",
+        &format!("[functions.f]\npath = 'f'\nruntime = 'provided.al2023'\narchitecture = '{arch}'\n"),
+    );
+    if python.starts_with("/usr") {
+        let run = invoke(&project, &["f"], "[1]");
+        assert_eq!((run.code, json_of(&run)["got"].clone()), (0, json!([1])), "{}", run.stderr);
+        assert_eq!(json_of(&run)["wrong"]["errorType"], "InvalidRequestID");
+    }
+    // What it cannot run ends as on Lambda.
+    project.write("f/bootstrap", "#!/no/such/interpreter\n");
+    let run = invoke(&project, &["f"], "{}");
+    assert_eq!((run.code, json_of(&run)["errorType"].clone()), (1, json!("Runtime.ExitError")), "{}", run.stderr);
+    // Another processor's.
+    let other = if arch == "arm64" { "x86_64" } else { "arm64" };
+    project.write("lambda-pack.toml", &project.read("lambda-pack.toml").replace(arch, other));
+    let run = project.run(&["invoke", "f"]);
+    assert_eq!((run.code, run.stdout.as_str()), (1, ""));
+    assert!(run.stderr.contains("its bootstrap does not run here"), "{}", run.stderr);
+    project.write("f/app.rb", "def handler(event:, context:)\n  1\nend\n");
+    project.write("lambda-pack.toml", "[functions.f]\npath = 'f'\nruntime = 'ruby3.4'\nhandler = 'app.handler'\n");
+    let run = project.run(&["invoke", "f"]);
+    assert!(
+        run.code != 0 && run.stdout.is_empty() && run.stderr.contains("functions of `ruby3.4` are not run here"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn without_a_sandbox_it_is_said_what_is_missing() {
+    let (minor, python) = python();
+    let project = told("timeout = 20\n");
+    let bin = tempfile::tempdir().unwrap();
+    let real = python.canonicalize().unwrap();
+    std::os::unix::fs::symlink(&real, bin.path().join(format!("python3.{minor}"))).unwrap();
+    let mut command = project.command(&["invoke", "f", "--event", "-"]);
+    let mut child = start(command.env("PATH", bin.path()).stdin(Stdio::piped()));
+    child.0.stdin.take().unwrap().write_all(br#"{"do": "state"}"#).unwrap();
+    let (code, stdout, stderr) = child.output();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("warning: bubblewrap (`bwrap`) is not installed, so that the function runs in a plain folder: not reproduced are /var/task and /opt"), "{stderr}");
+    let state: Value = serde_json::from_slice(&stdout).unwrap();
+    assert_eq!(state["environment"]["LAMBDA_TASK_ROOT"], state["cwd"]);
+    assert!(state["environment"].get("LAMBDA_PACK_CACHE_DIR").is_none());
+    // A child in the same group ends with it.
+    let mut command = project.command(&["invoke", "f", "--event", "-"]);
+    project.write("f/app.py", "import subprocess, sys\ndef handler(e, c):\n    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(876543)'])\n    return 1\n");
+    let mut child = start(command.env("PATH", bin.path()).stdin(Stdio::piped()));
+    child.0.stdin.take().unwrap().write_all(b"{}").unwrap();
+    assert_eq!(child.output().1, b"1");
+    soon("a child is left", || !processes().contains("time.sleep(876543)"));
+}
+
+/// A server that answers until it is dropped.
+struct Served {
+    child: Running,
+    endpoint: String,
+    log: std::sync::Arc<std::sync::Mutex<String>>,
+}
+
+fn serve(project: &Project) -> Served {
+    let mut child = start(&mut project.command(&["invoke", "--serve", "127.0.0.1:0"]));
+    let log = std::sync::Arc::<std::sync::Mutex<String>>::default();
+    let (tell, told) = std::sync::mpsc::channel();
+    let (stderr, seen) = (child.0.stderr.take().unwrap(), log.clone());
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if let Some((_, rest)) = line.split_once(" answer at ") {
+                let _ = tell.send(rest.split(';').next().unwrap().to_owned());
+            }
+            *seen.lock().unwrap() += &(line + "\n");
+        }
+    });
+    let endpoint = told.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{}", log.lock().unwrap()));
+    Served { child, endpoint, log }
+}
+
+impl Served {
+    /// What the AWS command line says, and what it has written.
+    fn aws(&self, function: &str, args: &[&str]) -> (bool, String, Vec<u8>) {
+        let out = tempfile::tempdir().unwrap();
+        let file = out.path().join("answer");
+        let aws = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/aws/bin/aws");
+        let mut command = Command::new(&aws);
+        common::aws(&mut command, &self.endpoint, "key", "secret").env("AWS_DEFAULT_REGION", "eu-west-1");
+        command.args(["lambda", "invoke", "--function-name", function]).args(args).arg(&file);
+        let output =
+            command.output().unwrap_or_else(|e| panic!("{} cannot be run ({e}): run `make tools`", aws.display()));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said, std::fs::read(&file).unwrap_or_default())
+    }
+
+    /// An answer to bytes on a connection, without a client in between.
+    fn raw(&self, request: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(self.endpoint.strip_prefix("http://").unwrap()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut out = String::new();
+        stream.read_to_string(&mut out).unwrap();
+        out
+    }
+}
+
+#[test]
+fn the_aws_command_line_invokes_what_is_served() {
+    let project = told("timeout = 20\n");
+    let served = serve(&project);
+    let (ok, said, answer) = served.aws("f", &["--payload", r#"{"a": 1}"#, "--log-type", "Tail"]);
+    assert!(ok, "{said}");
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!((&answer["event"], &answer["count"]), (&json!({"a": 1}), &json!(1)));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["StatusCode"], &said["ExecutedVersion"]), (&json!(200), &json!("$LATEST")));
+    let log = common::tool(
+        "sh",
+        &["-c".as_ref(), "printf %s \"$0\" | base64 -d".as_ref(), said["LogResult"].as_str().unwrap().as_ref()],
+        "apt-get install coreutils",
+    );
+    assert!(log.contains("REPORT RequestId: "), "{log}");
+    // Warm, and by its ARN.
+    let (ok, said, answer) = served.aws("arn:aws:lambda:eu-west-1:123456789012:function:f:$LATEST", &[]);
+    assert!(ok, "{said}");
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!((&answer["event"], &answer["count"]), (&json!({}), &json!(2)));
+    // The other types.
+    let (ok, said, answer) = served.aws("f", &["--invocation-type", "DryRun"]);
+    assert!(ok && said.contains("\"StatusCode\": 204") && answer.is_empty(), "{said}");
+    let (ok, said, _) = served.aws("f", &["--invocation-type", "Event", "--payload", r#"{"do": "raise"}"#]);
+    assert!(ok && said.contains("\"StatusCode\": 202"), "{said}");
+    soon("no dead letter", || {
+        std::fs::read_dir(project.out(""))
+            .unwrap()
+            .flatten()
+            .any(|e| e.file_name().to_string_lossy().ends_with(".dead-letter.json"))
+    });
+    // Failures.
+    let (ok, said, answer) = served.aws("f", &["--payload", r#"{"do": "exit"}"#]);
+    assert!(ok && said.contains("\"FunctionError\": \"Unhandled\""), "{said}");
+    assert_eq!(serde_json::from_slice::<Value>(&answer).unwrap()["errorType"], "Runtime.ExitError");
+    let (ok, said, _) = served.aws("f", &["--payload", "no json"]);
+    assert!(
+        !ok && said.contains("InvalidRequestContentException")
+            && said.contains("Could not parse request body into json"),
+        "{said}"
+    );
+    let (ok, said, _) = served.aws("g", &[]);
+    assert!(!ok && said.contains("ResourceNotFoundException") && said.contains("Function not found: g"), "{said}");
+    // What a page in a browser can send.
+    let page = served.raw("POST /2015-03-31/functions/f/invocations HTTP/1.1\r\nOrigin: http://evil.example\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}");
+    assert!(page.starts_with("HTTP/1.1 403 "), "{page}");
+    // Two at once have an environment each.
+    let both: Vec<Value> = std::thread::scope(|scope| {
+        let ask = || {
+            let sent = served.raw("POST /2015-03-31/functions/f/invocations HTTP/1.1\r\nConnection: close\r\nContent-Length: 16\r\n\r\n{\"do\": \"pause\"}\n");
+            serde_json::from_str(sent.split("\r\n\r\n").nth(1).unwrap()).unwrap()
+        };
+        let others: Vec<_> = (0..2).map(|_| scope.spawn(ask)).collect();
+        others.into_iter().map(|other| other.join().unwrap()).collect()
+    });
+    assert_ne!(both[0]["born"], both[1]["born"], "{both:?}");
+    // It ends with all that it has started.
+    let id = served.child.0.id().to_string();
+    common::tool("kill", &["-TERM".as_ref(), id.as_ref()], "apt-get install procps");
+    soon("it does not end", || {
+        !Path::new(&format!("/proc/{id}")).exists()
+            || std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|s| s.contains(") Z "))
+    });
+    assert!(served.log.lock().unwrap().contains("START RequestId"));
+}
+
+/// What the emulator answers to an event, for the package in a folder.
+fn emulator(folder: &Path, python: &Path, handler: &str, event: &str) -> Value {
+    let rie = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/bin/aws-lambda-rie");
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (address, api) = (free(), free());
+    let mut command = Command::new(&rie);
+    command.args(["--runtime-interface-emulator-address", &address, "--runtime-api-address", &api]);
+    command.arg(python).args(["-u", "-S", "-m", "awslambdaric", handler]);
+    command.current_dir(folder).env_clear().env("PYTHONPATH", folder).env("LAMBDA_TASK_ROOT", folder);
+    command
+        .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "2")
+        .env("PATH", "/usr/bin:/bin")
+        .env("AWS_EXECUTION_ENV", "AWS_Lambda_python3.13");
+    let log = tempfile::tempfile().unwrap();
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let _running =
+        Running(command.spawn().unwrap_or_else(|e| panic!("{} cannot be run ({e}): run `make tools`", rie.display())));
+    let begin = Instant::now();
+    let mut stream = loop {
+        match std::net::TcpStream::connect(&address) {
+            Ok(stream) => break stream,
+            Err(e) => assert!(begin.elapsed() < Duration::from_secs(20), "the emulator does not listen: {e}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let length = event.len();
+    write!(
+        stream,
+        "POST /2015-03-31/functions/function/invocations HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{event}"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let body = text.split_once("\r\n\r\n").unwrap().1;
+    serde_json::from_str(body).unwrap_or_else(|_| json!(body))
+}
+
+/// Documents without what differs from request to request.
+fn comparable(mut value: Value, folder: &str) -> Value {
+    if let Some(map) = value.as_object_mut() {
+        map.remove("requestId");
+        map.remove("id");
+        if let Some(message) = map.get("errorMessage").and_then(Value::as_str) {
+            let message = message.split_once(" Error: ").map_or(message, |(_, rest)| rest).to_owned();
+            map.insert("errorMessage".to_owned(), json!(message));
+        }
+    }
+    let text = value.to_string();
+    serde_json::from_str(&text.replace(folder, "/var/task")).unwrap()
+}
+
+/// Lambda's own client for Python, in the package and unmodified, and the emulator with it.
+#[test]
+fn the_emulator_and_lambdas_client_say_the_same() {
+    let (_, python) = python();
+    let python = python.canonicalize().unwrap();
+    let own = told("timeout = 2\n");
+    let project = told("timeout = 2\n");
+    project.write("f/requirements.txt", "awslambdaric==4.2.2\n");
+    project.build::<&str>(&[]);
+    let unpacked = project.unpack("f.zip");
+    let folder = unpacked.path("").display().to_string();
+    let mut differences = Vec::new();
+    for event in [
+        r#"{"a": [1, "é", null]}"#,
+        r#"{"do": "raise"}"#,
+        r#"{"do": "set"}"#,
+        r#"{"do": "exit"}"#,
+        r#"{"do": "quit"}"#,
+        r#"{"do": "big"}"#,
+        r#"{"do": "sleep"}"#,
+    ] {
+        let theirs = comparable(emulator(&unpacked.path(""), &python, "app.handler", event), &folder);
+        for (name, project) in [("our client", &own), ("awslambdaric", &project)] {
+            let run = invoke(project, &["f"], event);
+            let mut ours = comparable(json_of(&run), &folder);
+            if event.contains("sleep") {
+                // Here the emulator gives the bare message, which Lambda does not.
+                assert_eq!(ours["errorType"], "Sandbox.Timedout");
+                ours = ours["errorMessage"].take();
+            }
+            if ours != theirs {
+                differences.push(format!("{event} {name}: {ours} | {theirs}"));
+            }
+        }
+    }
+    for project in [&own, &project] {
+        project.write("f/app.py", "import nothing_like_this\n");
+    }
+    std::fs::write(unpacked.path("app.py"), "import nothing_like_this\n").unwrap();
+    let theirs = comparable(emulator(&unpacked.path(""), &python, "app.handler", "{}"), &folder);
+    for project in [&own, &project] {
+        project.write(
+            "lambda-pack.toml",
+            &(project.read("lambda-pack.toml") + "[checks]\nhandler-not-found = 'ignore'\n"),
+        );
+        let ours = comparable(json_of(&invoke(project, &["f"], "{}")), &folder);
+        if ours != theirs {
+            differences.push(format!("import: {ours} | {theirs}"));
+        }
+    }
+    assert_eq!(differences, Vec::<String>::new());
+}
+
+/// Three languages; one of them with Lambda's own runtime for Rust, another with machine code of packages.
+#[test]
+fn the_fixtures_answer() {
+    let (minor, _) = python();
+    let project = Project::copy_of("monorepo");
+    let config = project.read("lambda-pack.toml").replace("python3.13", &format!("python3.{minor}"));
+    project.write(
+        "lambda-pack.toml",
+        &format!("[defaults]\ntimeout = 30\narchitecture = '{}'\n{config}", host_architecture()),
+    );
+    for name in ["greet", "quote", "clock"] {
+        let run = project.run(&["invoke", name]);
+        assert_eq!(run.code, 0, "{name}: {}\n{}", run.stdout, run.stderr);
+        assert!(json_of(&run).is_object(), "{name}: {}", run.stdout);
+    }
+    let several = project.run(&["invoke"]);
+    assert_eq!((several.code, several.stdout.as_str()), (2, ""));
+    assert!(several.stderr.contains("hint: name one of `clock`, `greet`, `quote`"), "{}", several.stderr);
 }

@@ -146,6 +146,10 @@ pub(crate) struct InvokeArgs {
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["event", "invocation_type"], help_heading = "Invoke")]
     pub(crate) serve: Option<String>,
 
+    /// Build again when something changes, and let the new version answer
+    #[arg(long, requires = "serve", help_heading = "Invoke")]
+    pub(crate) watch: bool,
+
     /// Seconds instead of the configured timeout
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=900), help_heading = "Invoke")]
     pub(crate) timeout: Option<u16>,

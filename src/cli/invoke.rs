@@ -1,5 +1,6 @@
 //! `invoke FUNCTION`: builds it as `build` does, and runs what was packed. stdout is the answer and nothing else.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +15,11 @@ use crate::finding::{Finding, Level};
 use crate::fsio;
 use crate::invoke::{self, DeadLetters, Delivery, Function, Known, Outcome, Prepared, Service, Sink};
 use crate::lambda;
-use crate::pipeline::{self, Built, Failures, ManifestFunction};
-use crate::project::Project;
+use crate::pipeline::{self, Built, Failures, ManifestFunction, Session};
+use crate::project::{self, Project};
+
+/// How often it is looked whether something has changed.
+const GLANCE: Duration = Duration::from_millis(500);
 
 pub(super) fn run(args: &InvokeArgs) -> Exit {
     match invoke(args) {
@@ -32,12 +36,18 @@ fn invoke(args: &InvokeArgs) -> Result<Exit, Failures> {
     if let Some(address) = &args.serve {
         return serve(args, &project_args, address);
     }
-    let Some(ready) = ready(args, &project_args)? else { return Ok(Exit::Refused) };
-    let [(prepared, letters)] = &ready[..] else {
-        let names: Vec<String> = ready.iter().map(|(ready, _)| format!("`{}`", ready.function().name)).collect();
-        let error = Error::config(format!("the project has {} functions", names.len()));
-        return Err(error.hint(format!("name one of {}", names.join(", "))).into());
+    let ready = with_session(&project_args, Some(&args.region_told()), |loaded, session| {
+        if loaded.functions.len() > 1 {
+            let names: Vec<String> = loaded.functions.iter().map(|function| format!("`{}`", function.name)).collect();
+            let error = Error::config(format!("the project has {} functions", names.len()));
+            return Err(error.hint(format!("name one of {}", names.join(", "))).into());
+        }
+        args.ready(loaded, session, &Standing::new())
+    })?;
+    let Some(Ready { prepared, letters, .. }) = ready.and_then(|ready| ready.into_iter().next()) else {
+        return Ok(Exit::Refused);
     };
+    let (prepared, letters) = (&prepared, &letters);
     match args.invocation_type {
         InvocationType::DryRun => Ok(Exit::Done),
         InvocationType::RequestResponse => {
@@ -113,43 +123,72 @@ fn sample(name: &str) -> Result<Vec<u8>> {
     })
 }
 
-type Ready = Vec<(Arc<Prepared>, DeadLetters)>;
+/// A function that lies ready, and what it was made of.
+struct Ready {
+    prepared: Arc<Prepared>,
+    letters: DeadLetters,
+    made_of: String,
+}
 
-/// Builds, and unpacks what was built. Nothing when Lambda would refuse it, which was said then.
-fn ready(args: &InvokeArgs, project: &ProjectArgs) -> Result<Option<Ready>, Failures> {
-    let region = args.region.clone().unwrap_or_else(region);
-    let ready = with_session(project, Some(&region), |loaded, session| {
-        if args.serve.is_none() && loaded.functions.len() > 1 {
-            let names: Vec<String> = loaded.functions.iter().map(|function| format!("`{}`", function.name)).collect();
-            let error = Error::config(format!("the project has {} functions", names.len()));
-            return Err(error.hint(format!("name one of {}", names.join(", "))).into());
-        }
+/// What was made ready before, by name.
+type Standing = BTreeMap<String, String>;
+
+impl InvokeArgs {
+    fn region_told(&self) -> String {
+        self.region.clone().unwrap_or_else(region)
+    }
+
+    /// Builds, and unpacks what was built and does not stand yet. Nothing when Lambda would refuse it, which was said then.
+    fn ready(
+        &self,
+        loaded: &Project,
+        session: Session<'_>,
+        standing: &Standing,
+    ) -> Result<Option<Vec<Ready>>, Failures> {
+        let (output, region) = (self.project.output, self.region_told());
         let built = pipeline::build(loaded, session)?;
-        print::findings(&built.plan.findings, project.output);
-        if built.plan.findings.iter().any(|finding| finding.level == Level::Error) {
+        if standing.is_empty() {
+            print::findings(&built.plan.findings, output);
+        }
+        let mut refusals = built.plan.findings.iter().filter(|finding| finding.level == Level::Error).peekable();
+        if refusals.peek().is_some() && standing.is_empty() {
             return Ok(None);
+        }
+        let refusal = |finding: &Finding| Error::failed(&finding.message).hint(&finding.hint);
+        if refusals.peek().is_some() {
+            return Err(Failures(refusals.map(refusal).collect()));
         }
         let out_dir = &session.options.out_dir;
         let mut ready = Vec::new();
         for described in &built.manifest.functions {
             let mut function = function(&built, described, &region)?;
-            function.environment.extend(args.variables()?);
-            if let Some(seconds) = args.timeout {
+            function.environment.extend(self.variables()?);
+            if let Some(seconds) = self.timeout {
                 function.timeout = Duration::from_secs(seconds.into());
+            }
+            let made_of = format!("{:?} {function:?}", zips(&built, described));
+            if standing.get(&described.name) == Some(&made_of) {
+                continue;
             }
             let prepared = prepare(&built, described, function, out_dir)?;
             let absent = absent_layers(&built, described);
             let mut notes = prepared.notes.clone();
-            notes.extend(
-                (!absent.is_empty())
-                    .then(|| format!("layers that exist elsewhere are not here: {}", absent.join(", "))),
-            );
-            warn(&notes, project.output);
-            ready.push((Arc::new(prepared), DeadLetters { folder: out_dir.clone() }));
+            if !absent.is_empty() {
+                notes.push(format!("layers that exist elsewhere are not here: {}", absent.join(", ")));
+            }
+            warn(&notes, output);
+            let letters = DeadLetters { folder: out_dir.clone() };
+            ready.push(Ready { prepared: Arc::new(prepared), letters, made_of });
         }
         Ok(Some(ready))
-    })?;
-    Ok(ready)
+    }
+}
+
+/// The digests of what a function is unpacked from.
+fn zips(built: &Built, described: &ManifestFunction) -> Vec<String> {
+    let layers = described.layers.iter().filter_map(|name| built.manifest.layers.iter().find(|l| l.name == *name));
+    let artifacts = described.artifact.iter().chain(layers.filter_map(|layer| layer.artifact.as_ref()));
+    artifacts.map(|artifact| artifact.sha256.clone()).collect()
 }
 
 fn warn(notes: &[String], output: OutputArgs) {
@@ -225,12 +264,44 @@ pub(super) fn verify(project: &Project, built: &Built, out_dir: &Path, output: O
 }
 
 fn serve(args: &InvokeArgs, project: &ProjectArgs, address: &str) -> Result<Exit, Failures> {
-    let Some(ready) = ready(args, project)? else { return Ok(Exit::Refused) };
-    let names: Vec<String> = ready.iter().map(|(ready, _)| ready.function().name.clone()).collect();
-    let service = Service::start(address, ready, sink())?;
-    let here = service.address();
-    print::stderr(&format!("{} answer at http://{here}; Ctrl-C ends it\n", names.join(", ")));
-    loop {
-        std::thread::park();
+    let region = args.region_told();
+    with_session(project, Some(&region), |loaded, session| {
+        let Some(ready) = args.ready(loaded, session, &Standing::new())? else { return Ok(Exit::Refused) };
+        let mut standing: Standing = ready.iter().map(Ready::entry).collect();
+        let names: Vec<String> = standing.keys().cloned().collect();
+        let functions = ready.into_iter().map(|ready| (ready.prepared, ready.letters)).collect();
+        let service = Service::start(address, functions, sink())?;
+        print::stderr(&format!("{} answer at http://{}; Ctrl-C ends it\n", names.join(", "), service.address()));
+        let mut said = String::new();
+        loop {
+            std::thread::sleep(GLANCE);
+            if !args.watch {
+                continue;
+            }
+            // A build of what has not changed is what tells whether something has.
+            let again = project::load(&project.selection(Some(&region))?).map_err(Failures::from);
+            match again.and_then(|loaded| args.ready(&loaded, session, &standing)) {
+                Ok(ready) => {
+                    said.clear();
+                    for ready in ready.into_iter().flatten() {
+                        print::stderr(&format!("{} is packed anew\n", ready.prepared.function().name));
+                        standing.extend([ready.entry()]);
+                        service.replace(ready.prepared, ready.letters);
+                    }
+                }
+                // What was there before goes on answering.
+                Err(failures) if failures.to_string() != said => {
+                    said = failures.to_string();
+                    print::failures(&failures, project.output);
+                }
+                Err(_) => {}
+            }
+        }
+    })
+}
+
+impl Ready {
+    fn entry(&self) -> (String, String) {
+        (self.prepared.function().name.clone(), self.made_of.clone())
     }
 }

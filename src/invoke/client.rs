@@ -35,7 +35,7 @@ pub(super) fn choose(function: &Function, task: &Tree, opt: &Tree, places: &Plac
     let mut program = match function.runtime.family {
         Family::Provided | Family::Go => bootstrap(function, task, opt, places)?,
         Family::Python { major: 3, minor } => python(function, minor, task, opt, places)?,
-        Family::Node { major } => node(function, major, places)?,
+        Family::Node { major } => node(function, major, task, places)?,
         Family::Java { major } => java(function, major, task, opt, places)?,
         Family::Python { .. } | Family::Ruby { .. } | Family::Dotnet => return Err(not_run(function)),
     };
@@ -138,7 +138,17 @@ fn python(function: &Function, minor: u8, task: &Tree, opt: &Tree, places: &Plac
     Ok(program)
 }
 
-fn node(function: &Function, major: u8, places: &Places) -> Result<Program> {
+/// Where versions 4 and 3 of the package's own client begin.
+const NODE_CLIENT: [&str; 2] = ["node_modules/aws-lambda-ric/index.mjs", "node_modules/aws-lambda-ric/bin/index.mjs"];
+
+/// The package's own client, if its machine code was compiled.
+fn node_client(task: &Tree) -> Option<&'static str> {
+    let is_addon = |path: &str| path.starts_with("node_modules/aws-lambda-ric/") && path.ends_with(".node");
+    let is_compiled = task.iter().any(|(path, _)| is_addon(path.as_str()));
+    NODE_CLIENT.into_iter().find(|client| is_compiled && task.contains(client))
+}
+
+fn node(function: &Function, major: u8, task: &Tree, places: &Places) -> Result<Program> {
     let found =
         interpreters::node(major).ok_or_else(|| missing(function, "Node.js", "install it and put it on PATH"))?;
     let mut program = Program {
@@ -147,6 +157,9 @@ fn node(function: &Function, major: u8, places: &Places) -> Result<Program> {
         files: vec![("bootstrap.mjs", NODE)],
         ..Program::default()
     };
+    if let Some(client) = node_client(task) {
+        program.words.splice(1.., [format!("{}/{client}", places.task), function.handler.clone()]);
+    }
     other(&mut program, function, "Node.js", &major.to_string(), &found);
     Ok(program)
 }

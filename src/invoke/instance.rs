@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Prepared;
 use super::identifiers;
 use super::limits::INIT_LIMIT;
-use super::log::Log;
+use super::log::{Log, Pipe, Watched};
 use super::outcome::{self, Outcome};
 use super::runtime_api::{Answer, Api, Exit, Shared, Task, Told, Waited};
 use crate::error::{Error, Result};
@@ -165,14 +165,19 @@ impl Instance {
         if !matches!(self.api.ready(until), Waited::Done(None)) {
             self.is_spent = true;
         }
+        self.log.drain(&self.process.pipes);
     }
 
     fn report(&self, id: &str, took: Duration, status: &str) -> String {
         let init = self.init.map_or_else(String::new, |init| format!("\tInit Duration: {} ms", millis(init)));
         let billed = (took + self.init.unwrap_or_default()).as_secs_f64() * 1000.0;
-        let used = self.process.memory_megabytes();
+        // Of what has ended, nothing can be known.
+        let used = match self.process.memory_megabytes() {
+            0 => String::new(),
+            used => format!("\tMax Memory Used: {used} MB"),
+        };
         format!(
-            "REPORT RequestId: {id}\tDuration: {} ms\tBilled Duration: {:.0} ms\tMemory Size: {} MB\tMax Memory Used: {used} MB{init}{status}",
+            "REPORT RequestId: {id}\tDuration: {} ms\tBilled Duration: {:.0} ms\tMemory Size: {} MB{used}{init}{status}",
             millis(took),
             billed.ceil(),
             self.prepared.function.memory,
@@ -215,6 +220,7 @@ struct Process {
     stop: mpsc::Sender<()>,
     watcher: Option<JoinHandle<()>>,
     id: u32,
+    pipes: Vec<Watched>,
 }
 
 impl Process {
@@ -226,8 +232,8 @@ impl Process {
                 Ok(running) => running,
                 Err(failure) => return drop(tell.send(Err(Error::from(failure)))),
             };
-            let relays = relays(&mut running, &log);
-            let _ = tell.send(Ok(running.id()));
+            let (relays, pipes) = relays(&mut running, &log);
+            let _ = tell.send(Ok((running.id(), pipes)));
             loop {
                 if let Some(status) = running.ended() {
                     join(relays);
@@ -245,8 +251,8 @@ impl Process {
             .name("watch".to_owned())
             .spawn(watch)
             .map_err(|e| Error::failed("Failed to start a thread").because(e))?;
-        let id = told.recv().map_err(|e| Error::failed("Failed to start the function").because(e))??;
-        Ok(Self { stop, watcher: Some(watcher), id })
+        let (id, pipes) = told.recv().map_err(|e| Error::failed("Failed to start the function").because(e))??;
+        Ok(Self { stop, watcher: Some(watcher), id, pipes })
     }
 
     /// Kills it, and waits until what it has written was passed on.
@@ -263,20 +269,22 @@ impl Process {
     }
 }
 
-fn relays(running: &mut Running, log: &Arc<Log>) -> Vec<mpsc::Receiver<()>> {
+/// Threads that pass on what a process writes; each says when it is done.
+fn relays(running: &mut Running, log: &Arc<Log>) -> (Vec<mpsc::Receiver<()>>, Vec<Watched>) {
     let (stdout, stderr) = running.outputs();
-    let pipes: [Option<Box<dyn std::io::Read + Send>>; 2] =
-        [stdout.map(|pipe| Box::new(pipe) as _), stderr.map(|pipe| Box::new(pipe) as _)];
-    let follow = |pipe: Box<dyn std::io::Read + Send>| {
-        let (done, finished) = mpsc::channel();
-        let log = Arc::clone(log);
-        std::thread::spawn(move || {
-            log.follow(pipe);
-            let _ = done.send(());
-        });
-        finished
-    };
-    pipes.into_iter().flatten().map(follow).collect()
+    let watched = [stdout.as_ref().and_then(Watched::new), stderr.as_ref().and_then(Watched::new)];
+    let relays = stdout.map(|pipe| relay(pipe, log)).into_iter().chain(stderr.map(|pipe| relay(pipe, log)));
+    (relays.collect(), watched.into_iter().flatten().collect())
+}
+
+fn relay(pipe: impl Pipe + Send + 'static, log: &Arc<Log>) -> mpsc::Receiver<()> {
+    let (done, finished) = mpsc::channel();
+    let log = Arc::clone(log);
+    std::thread::spawn(move || {
+        log.follow(pipe);
+        let _ = done.send(());
+    });
+    finished
 }
 
 /// Waits for the rest of what was written. A process that has left its group may hold the pipe open: it is not waited for.
