@@ -141,15 +141,14 @@ fn json_of(run: &Run) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {}\n{}", run.stdout, run.stderr))
 }
 
-/// Command lines of all processes of this machine.
-fn processes() -> String {
-    let mut out = String::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        if let Ok(bytes) = std::fs::read(entry.path().join("cmdline")) {
-            out += &(String::from_utf8_lossy(&bytes).replace('\0', " ") + "\n");
-        }
-    }
-    out
+/// Whether a process of this machine has this in its command line or its environment.
+fn is_running(mark: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let has = |file: &str| {
+            std::fs::read(entry.path().join(file)).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(mark))
+        };
+        entry.file_name() != std::process::id().to_string().as_str() && (has("cmdline") || has("environ"))
+    })
 }
 
 /// Waits until this holds.
@@ -316,22 +315,41 @@ fn nothing_outlives_a_function() {
 
     // A child that has left its session.
     let name = scratch.path().display().to_string();
-    let mut child = start(project.command(&["invoke", "f", "--event", "-"]).env("TMPDIR", &name).stdin(Stdio::piped()));
-    child.0.stdin.take().unwrap().write_all(br#"{"do": "fork"}"#).unwrap();
+    let mark = format!("MARK={name}/mark");
+    let ask = |event: &str| {
+        let mut command = project.command(&["invoke", "f", "--event", "-", "--timeout", "100", "--env", &mark]);
+        let mut child = start(command.env("TMPDIR", &name).stdin(Stdio::piped()));
+        child.0.stdin.take().unwrap().write_all(event.as_bytes()).unwrap();
+        child
+    };
+    let child = ask(r#"{"do": "fork"}"#);
+    soon("what is looked for cannot be seen", || is_running(&mark));
     assert_eq!(child.output().0, 0);
-    soon("a forked process is still there", || !processes().contains(&name));
+    soon("a forked process is still there", || !is_running(&mark));
     assert!(is_clean());
 
     // Ctrl-C while it works.
-    let mut command = project.command(&["invoke", "f", "--event", "-", "--timeout", "100"]);
-    let mut child = start(command.env("TMPDIR", &name).stdin(Stdio::piped()));
-    child.0.stdin.take().unwrap().write_all(br#"{"do": "sleep"}"#).unwrap();
-    soon("it does not start", || processes().lines().any(|line| line.contains(&name) && line.contains("/var/task")));
-    std::thread::sleep(Duration::from_millis(300));
+    let child = ask(r#"{"do": "sleep"}"#);
+    soon("it does not start", || is_running(&format!("{name}/lambda-pack-")));
+    std::thread::sleep(Duration::from_millis(500));
     common::tool("kill", &["-INT".as_ref(), child.0.id().to_string().as_ref()], "apt-get install procps");
     assert_eq!(child.output().0, 130);
-    soon("a process is left", || !processes().contains(&name));
+    soon("a process is left", || !is_running(&mark));
     soon("a folder is left", is_clean);
+}
+
+/// Ten seconds of init are Lambda's; what takes longer is started again in the function's own time.
+#[test]
+fn a_slow_start_is_tried_again() {
+    let project = told("timeout = 1\n");
+    project.write("f/app.py", "import time\ntime.sleep(11)\ndef handler(event, context):\n    return 1\n");
+    let run = invoke(&project, &["f"], "{}");
+    assert_eq!((run.code, &json_of(&run)["errorType"]), (1, &json!("Sandbox.Timedout")), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("INIT_REPORT Init Duration: 10000.00 ms\tPhase: init\tStatus: timeout\n"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -664,7 +682,7 @@ fn without_a_sandbox_it_is_said_what_is_missing() {
     let (code, stdout, stderr) = child.output();
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!(code, 0, "{stderr}");
-    assert!(stderr.contains("warning: bubblewrap (`bwrap`) is not installed, so that the function runs in a plain folder: not reproduced are /var/task and /opt"), "{stderr}");
+    assert!(stderr.contains("warning: bubblewrap (`bwrap`) is not installed, and `unshare` makes no sandbox either, so that the function runs in a plain folder: not reproduced are /var/task and /opt"), "{stderr}");
     let state: Value = serde_json::from_slice(&stdout).unwrap();
     assert_eq!(state["environment"]["LAMBDA_TASK_ROOT"], state["cwd"]);
     assert!(state["environment"].get("LAMBDA_PACK_CACHE_DIR").is_none());
@@ -674,7 +692,43 @@ fn without_a_sandbox_it_is_said_what_is_missing() {
     let mut child = start(command.env("PATH", bin.path()).stdin(Stdio::piped()));
     child.0.stdin.take().unwrap().write_all(b"{}").unwrap();
     assert_eq!(child.output().1, b"1");
-    soon("a child is left", || !processes().contains("time.sleep(876543)"));
+    soon("a child is left", || !is_running("time.sleep(876543)"));
+}
+
+/// Without bubblewrap, in namespaces that `unshare` makes: the same, but below a changed root, where there are none.
+#[test]
+fn without_bubblewrap_there_is_a_sandbox_all_the_same() {
+    let (minor, python) = python();
+    let project = told("timeout = 20\nephemeral-storage = 600\n");
+    let bin = tempfile::tempdir().unwrap();
+    let link = |from: &Path, name: &str| std::os::unix::fs::symlink(from, bin.path().join(name)).unwrap();
+    link(&python.canonicalize().unwrap(), &format!("python3.{minor}"));
+    let unshare = PathBuf::from("/usr/bin/unshare");
+    link(&unshare, "unshare");
+    let can = Command::new(&unshare).args(["--user", "--map-root-user", "--mount", "true"]).output().unwrap();
+    let mark = format!("MARK={}", bin.path().display());
+    let ask = |event: &str| {
+        let mut command = project.command(&["invoke", "f", "--event", "-", "--env", &mark]);
+        let mut child = start(command.env("PATH", bin.path()).stdin(Stdio::piped()));
+        child.0.stdin.take().unwrap().write_all(event.as_bytes()).unwrap();
+        let (_, stdout, stderr) = child.output();
+        (serde_json::from_slice::<Value>(&stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    };
+    let (state, stderr) = ask(r#"{"do": "state"}"#);
+    assert_eq!(stderr.contains("in a plain folder"), !can.status.success(), "{stderr}");
+    if can.status.success() {
+        assert_eq!(
+            (&state["cwd"], &state["uid"], &state["tmp"]),
+            (&json!("/var/task"), &json!(993), &json!(600 << 20))
+        );
+        assert!(!state["home"].as_array().unwrap().contains(&json!("home")), "{}", state["home"]);
+        let refused = json!("Read-only file system");
+        assert_eq!(ask(r#"{"do": "write"}"#).0, json!([refused, refused, refused, refused, null]));
+        let (ended, _) = ask(r#"{"do": "segv"}"#);
+        assert!(ended["errorMessage"].as_str().unwrap().ends_with("signal: segmentation fault"), "{ended}");
+        ask(r#"{"do": "fork"}"#);
+        soon("a forked process is left", || !is_running(&mark));
+    }
 }
 
 /// A server that answers until it is dropped.
@@ -685,7 +739,7 @@ struct Served {
 }
 
 fn serve(project: &Project) -> Served {
-    let mut child = start(&mut project.command(&["invoke", "--serve", "127.0.0.1:0"]));
+    let mut child = start(&mut project.command(&["invoke", "--serve", "127.0.0.1:0", "--watch"]));
     let log = std::sync::Arc::<std::sync::Mutex<String>>::default();
     let (tell, told) = std::sync::mpsc::channel();
     let (stderr, seen) = (child.0.stderr.take().unwrap(), log.clone());
@@ -783,6 +837,13 @@ fn the_aws_command_line_invokes_what_is_served() {
         others.into_iter().map(|other| other.join().unwrap()).collect()
     });
     assert_ne!(both[0]["born"], both[1]["born"], "{both:?}");
+    // What is changed is packed and answers, and what cannot be packed does not.
+    project.write("f/app.py", "def other(event, context):\n    return 1\n");
+    soon("it is not said", || served.log.lock().unwrap().contains("error: Handler 'handler' missing on module 'app'"));
+    assert!(!served.log.lock().unwrap().contains("packed anew"));
+    assert_eq!(serde_json::from_slice::<Value>(&served.aws("f", &[]).2).unwrap()["event"], json!({}));
+    project.write("f/app.py", "def handler(event, context):\n    return 'new'\n");
+    soon("the new version does not answer", || served.aws("f", &[]).2 == b"\"new\"");
     // It ends with all that it has started.
     let id = served.child.0.id().to_string();
     common::tool("kill", &["-TERM".as_ref(), id.as_ref()], "apt-get install procps");

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rayon::prelude::*;
+
 use super::Exit;
 use super::args::{InvocationType, InvokeArgs, OutputArgs, ProjectArgs};
 use super::build::with_session;
@@ -241,26 +243,38 @@ fn absent_layers(built: &Built, described: &ManifestFunction) -> Vec<String> {
 
 /// Loads the handler of every function that was built; gives what the rules have to say of that.
 pub(super) fn verify(project: &Project, built: &Built, out_dir: &Path, output: OutputArgs) -> Result<Vec<Finding>> {
+    let packed = built.manifest.functions.par_iter().filter(|described| described.artifact.is_some());
+    let looked: Result<Vec<_>> = packed.map(|described| verify_one(built, described, out_dir)).collect();
     let mut findings = Vec::new();
-    for described in built.manifest.functions.iter().filter(|described| described.artifact.is_some()) {
-        let function = function(built, described, &region())?;
-        let prepared = match prepare(built, described, function, out_dir) {
-            Ok(prepared) => Arc::new(prepared),
-            Err(error) => {
-                warn(&[format!("`{}` was not verified: {error}", described.name)], output);
-                continue;
-            }
-        };
-        let planned = built.plan.functions.iter().find(|planned| planned.spec.name == described.name);
-        let decisions = planned.map(|planned| &planned.decisions[..]).unwrap_or_default();
-        let known = Known {
-            absent_layers: absent_layers(built, described),
-            excluded: decisions.iter().filter(|d| !d.kept).map(|d| (d.path.clone(), d.rule.clone())).collect(),
-            resolved_by: described.resolved_by.clone(),
-        };
-        findings.extend(invoke::verify(&prepared, &known)?);
+    for looked in looked? {
+        match looked {
+            Looked::At(finding) => findings.extend(finding),
+            Looked::Not(why) => warn(&[why], output),
+        }
     }
     Ok(project.checks.apply(findings))
+}
+
+/// What became of looking whether a handler loads.
+enum Looked {
+    At(Option<Finding>),
+    Not(String),
+}
+
+fn verify_one(built: &Built, described: &ManifestFunction, out_dir: &Path) -> Result<Looked> {
+    let function = function(built, described, &region())?;
+    let prepared = match prepare(built, described, function, out_dir) {
+        Ok(prepared) => Arc::new(prepared),
+        Err(error) => return Ok(Looked::Not(format!("`{}` was not verified: {error}", described.name))),
+    };
+    let planned = built.plan.functions.iter().find(|planned| planned.spec.name == described.name);
+    let decisions = planned.map(|planned| &planned.decisions[..]).unwrap_or_default();
+    let known = Known {
+        absent_layers: absent_layers(built, described),
+        excluded: decisions.iter().filter(|d| !d.kept).map(|d| (d.path.clone(), d.rule.clone())).collect(),
+        resolved_by: described.resolved_by.clone(),
+    };
+    invoke::verify(&prepared, &known).map(Looked::At)
 }
 
 fn serve(args: &InvokeArgs, project: &ProjectArgs, address: &str) -> Result<Exit, Failures> {

@@ -105,6 +105,7 @@ impl Instance {
         let request_id = identifiers::uuid();
         let begin = Instant::now();
         let limit = self.prepared.function.timeout;
+        self.log.begin();
         self.log.line(&format!("START RequestId: {request_id} Version: $LATEST"));
         let (payload, content_type, is_error, status) = match self.failed.take() {
             Some(document) => {

@@ -33,6 +33,11 @@ impl Log {
         tail.drain(..surplus);
     }
 
+    /// An event begins: what was logged before is no part of its log.
+    pub(super) fn begin(&self) {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// A line of ours.
     pub(super) fn line(&self, text: &str) {
         self.write(format!("{text}\n").as_bytes());
@@ -143,7 +148,7 @@ mod elsewhere {
     }
 }
 
-/// Clients end the lines of a message by a carriage return alone, so that CloudWatch takes it for one: here they are lines.
+/// Clients end the lines of a message by a carriage return alone, so that it is taken for one: here they are lines.
 fn lines(bytes: &[u8], after_return: &mut bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     for byte in bytes {

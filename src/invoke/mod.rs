@@ -138,6 +138,11 @@ impl Prepared {
         &self.function
     }
 
+    /// What of the interpreter or the processor is another than on Lambda.
+    fn differs(&self) -> &[String] {
+        &self.program.notes
+    }
+
     /// What starts it. `api` is the address of the Runtime API.
     fn tool(&self, api: &str) -> Result<Tool> {
         let places = self.walls.places(self.scratch.path());

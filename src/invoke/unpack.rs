@@ -67,7 +67,7 @@ fn link(path: &ArchivePath, _entry: &Entry, _folder: &Path) -> Result<()> {
     Err(Error::failed(format!("`{path}` is a symbolic link, which this system does not have")))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -6,7 +6,7 @@ use super::Prepared;
 use super::instance::Instance;
 use super::log::Log;
 use crate::error::Result;
-use crate::finding::{Finding, Rule};
+use crate::finding::{Finding, Level, Rule};
 use crate::lambda;
 
 /// What is known of a function beyond its zip, for the hint.
@@ -38,8 +38,15 @@ pub fn verify(prepared: &Arc<Prepared>, known: &Known) -> Result<Option<Finding>
         return Ok(None);
     }
     let message = if message.is_empty() { kind } else { format!("{kind}: {message}") };
-    let hint = hint(missing, known);
-    Ok(Some(Finding::new(Rule::HandlerFailsToLoad, message, hint).function(&function.name)))
+    let finding = Finding::new(Rule::HandlerFailsToLoad, message, hint(missing, known)).function(&function.name);
+    // What only another version or processor shows is no reason to refuse it.
+    let differs = prepared.differs();
+    Ok(Some(if differs.is_empty() {
+        finding
+    } else {
+        let message = format!("{} ({})", finding.message, differs.join("; "));
+        Finding { message, ..finding }.level(Level::Warning)
+    }))
 }
 
 /// Type and message of an error document.

@@ -1,8 +1,9 @@
-//! What stands between a function and this machine: a sandbox of bubblewrap's with the root that Lambda shows, or, where
-//! none can be made, a folder and a word on what that does not reproduce.
+//! What stands between a function and this machine: a sandbox with the root that Lambda shows, by bubblewrap or, without it,
+//! `unshare`; where none can be made, a folder and a word on what that does not reproduce.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::client::Program;
 use super::environment::Places;
@@ -31,15 +32,27 @@ const SYSTEM_FILES: [&str; 7] = [
 pub(super) enum Walls {
     /// bubblewrap, with the options that work on this machine.
     Bubblewrap { program: PathBuf, user: Vec<String>, is_sized: bool },
+    /// `unshare` of util-linux, and a script that mounts.
+    Namespaces { program: PathBuf },
     /// Nothing but a folder and an environment.
     Folder,
 }
 
+const SCRIPT: &str = include_str!("clients/walls.sh");
+/// New namespaces, in which the program is Lambda's user and may mount.
+const UNSHARE: [&str; 8] =
+    ["--user", "--map-user=993", "--map-group=990", "--keep-caps", "--mount", "--pid", "--ipc", "--fork"];
+
 impl Walls {
-    /// The best that works here, and what it does not reproduce.
+    /// The best that works here, and what it does not reproduce. It is looked for once.
     pub(super) fn find() -> (Self, Option<String>) {
+        static FOUND: OnceLock<(Walls, Option<String>)> = OnceLock::new();
+        FOUND.get_or_init(Self::try_out).clone()
+    }
+
+    fn try_out() -> (Self, Option<String>) {
         let Some(program) = find_program("bwrap") else {
-            return (Self::Folder, Some(unwalled("bubblewrap (`bwrap`) is not installed")));
+            return Self::without_bubblewrap("bubblewrap (`bwrap`) is not installed");
         };
         let as_user: Vec<String> = USER.map(str::to_owned).to_vec();
         // Below a changed root there are no user namespaces, but whoever may change it needs none.
@@ -53,21 +66,36 @@ impl Walls {
                 return (walls, note);
             }
         }
-        (Self::Folder, Some(unwalled("bubblewrap (`bwrap`) cannot make a sandbox on this machine")))
+        Self::without_bubblewrap("bubblewrap (`bwrap`) cannot make a sandbox on this machine")
+    }
+
+    fn without_bubblewrap(why: &str) -> (Self, Option<String>) {
+        let walls = find_program("unshare").map(|program| Self::Namespaces { program });
+        match walls.filter(Self::is_standing) {
+            Some(walls) => (walls, None),
+            None => (Self::Folder, Some(unwalled(why))),
+        }
     }
 
     /// Whether a program that does nothing runs in it.
     fn is_standing(&self) -> bool {
-        let Self::Bubblewrap { program, .. } = self else { return true };
-        let tool = Tool::new(program).args(self.options(1 << 20)).args(["--ro-bind", "/", "/x"]);
-        SYSTEM.iter().fold(tool, |tool, path| tool.args(["--ro-bind-try", path, path])).arg("true").run().is_ok()
+        let stands = || -> Result<bool> {
+            let scratch = fsio::scratch_dir()?;
+            for name in ["task", "opt", "runtime"] {
+                fsio::create_dir_all(&scratch.path().join(name))?;
+            }
+            let program = Program { words: vec!["true".to_owned()], ..Program::default() };
+            let path = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+            Ok(self.tool(&program, &path, &scratch, 1 << 20)?.run().is_ok())
+        };
+        stands().unwrap_or(false)
     }
 
     /// Where things lie, as the function sees it.
     pub(super) fn places(&self, scratch: &Path) -> Places {
         let below = |name: &str| scratch.join(name).display().to_string();
         match self {
-            Self::Bubblewrap { .. } => Places::lambda(),
+            Self::Bubblewrap { .. } | Self::Namespaces { .. } => Places::lambda(),
             Self::Folder => Places { task: below("task"), opt: below("opt"), runtime: below("runtime") },
         }
     }
@@ -94,21 +122,49 @@ impl Walls {
         storage: u64,
     ) -> Result<Tool> {
         let root = scratch.path();
-        let Self::Bubblewrap { program: bwrap, .. } = self else {
+        if matches!(self, Self::Folder) {
             let tmp = root.join("tmp");
             fsio::create_dir_all(&tmp)?;
-            let mut tool = Tool::new(&program.words[0]).args(&program.words[1..]).without_environment();
-            for (name, value) in variables {
-                tool = tool.env(name, value);
-            }
+            let tool = Tool::new(&program.words[0]).args(&program.words[1..]).without_environment();
+            let tool = variables.iter().fold(tool, |tool, (name, value)| tool.env(name, value));
             return Ok(tool.env("TMPDIR", tmp).cwd(root.join("task")));
-        };
+        }
         for (name, text) in [("passwd", PASSWD), ("group", GROUP)] {
             let path = root.join(name);
             if !path.exists() {
                 fsio::write_new(&path, text.as_bytes(), false)?;
             }
         }
+        let mut seen = Vec::new();
+        for path in program.seen.iter().filter(|seen| !is_there(seen)) {
+            // What lies in /opt on this machine needs a place to be put in there.
+            if let Ok(below) = path.strip_prefix("/opt") {
+                let place = root.join("opt").join(below);
+                fsio::create_dir_all(if path.is_dir() { &place } else { place.parent().unwrap_or(root) })?;
+            }
+            seen.push(path.as_path());
+        }
+        Ok(match self {
+            Self::Namespaces { program: unshare } => {
+                let tool = Tool::new(unshare).without_environment().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+                let tool = tool.args(UNSHARE).args(["--kill-child", "sh", "-c", SCRIPT, "walls"]);
+                let tool = tool.arg(root).arg(storage.to_string()).args(SYSTEM).args(SYSTEM_FILES).args(seen).arg("--");
+                let set = variables.iter().map(|(name, value)| format!("{name}={value}"));
+                tool.args(set).args(&program.words)
+            }
+            _ => self.bubblewrap(program, variables, root, storage, &seen),
+        })
+    }
+
+    fn bubblewrap(
+        &self,
+        program: &Program,
+        variables: &BTreeMap<String, String>,
+        root: &Path,
+        storage: u64,
+        seen: &[&Path],
+    ) -> Tool {
+        let Self::Bubblewrap { program: bwrap, .. } = self else { return Tool::new("bwrap") };
         let mut tool = Tool::new(bwrap).args(self.options(storage)).without_environment();
         for path in SYSTEM.iter().chain(&SYSTEM_FILES) {
             tool = tool.args(["--ro-bind-try", path, path]);
@@ -122,26 +178,21 @@ impl Walls {
         ] {
             tool = tool.arg("--ro-bind").arg(root.join(from)).arg(to);
         }
-        for seen in program.seen.iter().filter(|seen| !is_there(seen)) {
-            // What lies in /opt on this machine needs a place to be put in there.
-            if let Ok(below) = seen.strip_prefix("/opt") {
-                let place = root.join("opt").join(below);
-                fsio::create_dir_all(if seen.is_dir() { &place } else { place.parent().unwrap_or(root) })?;
-            }
-            tool = tool.arg("--ro-bind").arg(seen).arg(seen);
+        for path in seen {
+            tool = tool.arg("--ro-bind").arg(path).arg(path);
         }
         // What was made to put all this into is not to be written to either.
         tool = tool.args(["--remount-ro", "/", "--chdir", "/var/task"]);
         for (name, value) in variables {
             tool = tool.arg("--setenv").arg(name).arg(value);
         }
-        Ok(tool.arg("--").args(&program.words))
+        tool.arg("--").args(&program.words)
     }
 }
 
 fn unwalled(why: &str) -> String {
     format!(
-        "{why}, so that the function runs in a plain folder: not reproduced are /var/task and /opt, what may not be written \
+        "{why}, and `unshare` makes no sandbox either, so that the function runs in a plain folder: not reproduced are /var/task and /opt, what may not be written \
          outside of /tmp, the size of /tmp, the user, and that nothing else of this machine is seen; install `bubblewrap`"
     )
 }
