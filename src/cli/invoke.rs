@@ -1,6 +1,6 @@
 //! `invoke FUNCTION`: builds it as `build` does, and runs what was packed. stdout is the answer and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -161,7 +161,7 @@ impl InvokeArgs {
             return Err(Failures(refusals.map(refusal).collect()));
         }
         let out_dir = &session.options.out_dir;
-        let mut ready = Vec::new();
+        let (mut ready, mut said) = (Vec::new(), BTreeSet::new());
         for described in &built.manifest.functions {
             let mut function = function(&built, described, &region)?;
             function.environment.extend(self.variables()?);
@@ -172,12 +172,22 @@ impl InvokeArgs {
             if standing.get(&described.name) == Some(&made_of) {
                 continue;
             }
-            let prepared = prepare(&built, described, function, out_dir)?;
+            let prepared = match prepare(&built, described, function, out_dir) {
+                // The others are served all the same.
+                Err(error) if built.manifest.functions.len() > 1 => {
+                    let why = format!("`{}` is not served: {error}", described.name);
+                    warn(&[why], output);
+                    continue;
+                }
+                prepared => prepared?,
+            };
             let absent = absent_layers(&built, described);
             let mut notes = prepared.notes.clone();
             if !absent.is_empty() {
                 notes.push(format!("layers that exist elsewhere are not here: {}", absent.join(", ")));
             }
+            // What holds for all of them is said once.
+            notes.retain(|note| said.insert(note.clone()));
             warn(&notes, output);
             let letters = DeadLetters { folder: out_dir.clone() };
             ready.push(Ready { prepared: Arc::new(prepared), letters, made_of });
@@ -224,6 +234,11 @@ fn function(built: &Built, described: &ManifestFunction, region: &str) -> Result
 }
 
 fn prepare(built: &Built, described: &ManifestFunction, function: Function, out_dir: &Path) -> Result<Prepared> {
+    if described.package_type != "Zip" {
+        let error =
+            Error::failed(format!("`{}` is an image, and images are not run here by this version", described.name));
+        return Err(error.hint("functions that are zips are"));
+    }
     let zip = |artifact: Option<&crate::pack::Artifact>| artifact.map(|artifact| out_dir.join(&artifact.path));
     let own = zip(described.artifact.as_ref())
         .ok_or_else(|| Error::failed(format!("`{}` was not packed", described.name)))?;

@@ -265,13 +265,15 @@ impl Server {
                 if !open.admit(&stream) {
                     continue;
                 }
-                let (handler, open) = (Arc::clone(&handler), Arc::clone(&open));
+                let (handler, here) = (Arc::clone(&handler), Arc::clone(&open));
+                let peer = stream.peer_addr().ok();
                 let serve = move || {
-                    let peer = stream.peer_addr().ok();
                     let _ = serve(stream, &*handler);
-                    open.leave(peer);
+                    here.leave(peer);
                 };
-                let _ = std::thread::Builder::new().name("serve".to_owned()).spawn(serve);
+                if std::thread::Builder::new().name("serve".to_owned()).spawn(serve).is_err() {
+                    open.leave(peer);
+                }
             }
         })?;
         Ok(Self { address, shared, acceptor: Some(acceptor) })
@@ -336,11 +338,11 @@ mod tests {
         };
         let server = Server::start("127.0.0.1:0", Arc::new(handler)).unwrap();
         let mut stream = TcpStream::connect(server.address()).unwrap();
-        stream.write_all(request).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut out = String::new();
-        stream.read_to_string(&mut out).unwrap();
-        out
+        let _ = stream.write_all(request).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
+        let mut out = Vec::new();
+        // A server that ends the connection with bytes unread resets it.
+        let _ = stream.read_to_end(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
     }
 
     #[test]
@@ -357,6 +359,21 @@ mod tests {
         assert!(chunks.contains("POST /a 5 yes") && chunks.contains("X-Kept: 4\r\n"), "{chunks}");
         let waited = said(b"POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx", 9);
         assert!(waited.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK"), "{waited}");
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        /// Whatever comes, it is answered or the connection ends.
+        #[test]
+        fn any_bytes_come_to_an_end(
+            method in "(GET|POST|G\\x00T|)", headers in "((content-length|transfer-encoding|expect|x): (5|-1|chunked|100-continue|18446744073709551615)\r\n){0,3}",
+            body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+        ) {
+            let mut bytes = format!("{method} / HTTP/1.1\r\n{headers}\r\n").into_bytes();
+            bytes.extend(body);
+            said(&bytes, 9);
+        }
     }
 
     #[test]

@@ -46,8 +46,8 @@ impl Instance {
         let mut instance = Self::launch(prepared, &log)?;
         match instance.api.ready(begin + INIT_LIMIT) {
             Waited::Done(None) => {}
-            Waited::Done(Some(document)) => instance.failed = Some(document),
-            Waited::Exited(exit) => instance.failed = Some(document_of(exit)),
+            Waited::Done(Some(document)) => instance.fail(document, begin.elapsed()),
+            Waited::Exited(exit) => instance.fail(document_of(exit), begin.elapsed()),
             Waited::TimedOut => {
                 // Lambda starts anew then, and counts that time as the function's.
                 log.line(&format!(
@@ -70,6 +70,17 @@ impl Instance {
         }
         instance.init = Some(begin.elapsed());
         Ok(instance)
+    }
+
+    /// Init has failed with this document.
+    fn fail(&mut self, document: Vec<u8>, took: Duration) {
+        self.log.drain(&self.process.pipes);
+        let kind = outcome::kind(&document);
+        self.log.line(&format!(
+            "INIT_REPORT Init Duration: {} ms\tPhase: init\tStatus: error\tError Type: {kind}",
+            millis(took)
+        ));
+        self.failed = Some(document);
     }
 
     fn launch(prepared: &Arc<Prepared>, log: &Arc<Log>) -> Result<Self> {
@@ -154,6 +165,7 @@ impl Instance {
             }
             Waited::TimedOut => {
                 self.is_spent = true;
+                self.log.drain(&self.process.pipes);
                 let seconds = self.prepared.function.timeout.as_secs();
                 self.log.line(&format!("RequestId: {id} Error: Task timed out after {seconds}.00 seconds"));
                 (outcome::timed_out(id, seconds), JSON.to_owned(), true, "\tStatus: timeout")

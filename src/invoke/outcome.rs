@@ -24,6 +24,12 @@ pub(super) fn document(kind: &str, message: &str) -> Vec<u8> {
     json!({"errorType": kind, "errorMessage": message}).to_string().into_bytes()
 }
 
+/// The type that an error document names.
+pub(super) fn kind(document: &[u8]) -> String {
+    let value: serde_json::Value = serde_json::from_slice(document).unwrap_or_default();
+    value.get("errorType").and_then(serde_json::Value::as_str).unwrap_or("Runtime.Unknown").to_owned()
+}
+
 /// `Sandbox.Timedout`.
 pub(super) fn timed_out(request_id: &str, seconds: u64) -> Vec<u8> {
     document("Sandbox.Timedout", &format!("RequestId: {request_id} Error: Task timed out after {seconds}.00 seconds"))

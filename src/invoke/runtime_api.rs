@@ -413,3 +413,6 @@ fn refuse(connection: &mut Connection, status: u16, kind: &str, message: &str) -
     let document = json!({"errorMessage": message, "errorType": kind}).to_string();
     connection.answer(status, JSON, document.as_bytes())
 }
+
+#[cfg(test)]
+mod tests;
