@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 fn python() -> (u8, PathBuf) {
     pythons()
         .into_iter()
-        .rfind(|(minor, _)| (9..=14).contains(minor))
-        .expect("python3.9 to 3.14: apt-get install python3")
+        .rfind(|(minor, _)| (10..=14).contains(minor))
+        .expect("python3.10 to 3.14: apt-get install python3")
 }
 
 /// A handler that does what the event says.
@@ -149,6 +149,10 @@ fn is_running(mark: &str) -> bool {
         };
         entry.file_name() != std::process::id().to_string().as_str() && (has("cmdline") || has("environ"))
     })
+}
+
+fn signal(name: &str, process: u32) {
+    common::tool("sh", &["-c".as_ref(), format!("kill -{name} {process}").as_ref()], "apt-get install dash");
 }
 
 /// Waits until this holds.
@@ -332,7 +336,7 @@ fn nothing_outlives_a_function() {
     let child = ask(r#"{"do": "sleep"}"#);
     soon("it does not start", || is_running(&format!("{name}/lambda-pack-")));
     std::thread::sleep(Duration::from_millis(500));
-    common::tool("kill", &["-INT".as_ref(), child.0.id().to_string().as_ref()], "apt-get install procps");
+    signal("INT", child.0.id());
     assert_eq!(child.output().0, 130);
     soon("a process is left", || !is_running(&mark));
     soon("a folder is left", is_clean);
@@ -845,8 +849,8 @@ fn the_aws_command_line_invokes_what_is_served() {
     project.write("f/app.py", "def handler(event, context):\n    return 'new'\n");
     soon("the new version does not answer", || served.aws("f", &[]).2 == b"\"new\"");
     // It ends with all that it has started.
-    let id = served.child.0.id().to_string();
-    common::tool("kill", &["-TERM".as_ref(), id.as_ref()], "apt-get install procps");
+    let id = served.child.0.id();
+    signal("TERM", id);
     soon("it does not end", || {
         !Path::new(&format!("/proc/{id}")).exists()
             || std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|s| s.contains(") Z "))
@@ -855,7 +859,7 @@ fn the_aws_command_line_invokes_what_is_served() {
 }
 
 /// What the emulator answers to an event, for the package in a folder.
-fn emulator(folder: &Path, python: &Path, handler: &str, event: &str) -> Value {
+fn emulator(folder: &Path, (minor, python): &(u8, PathBuf), handler: &str, event: &str) -> Value {
     let rie = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/bin/aws-lambda-rie");
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let (address, api) = (free(), free());
@@ -866,7 +870,7 @@ fn emulator(folder: &Path, python: &Path, handler: &str, event: &str) -> Value {
     command
         .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "2")
         .env("PATH", "/usr/bin:/bin")
-        .env("AWS_EXECUTION_ENV", "AWS_Lambda_python3.13");
+        .env("AWS_EXECUTION_ENV", format!("AWS_Lambda_python3.{minor}"));
     let log = tempfile::tempfile().unwrap();
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     let _running =
@@ -908,11 +912,11 @@ fn comparable(mut value: Value, folder: &str) -> Value {
 /// Lambda's own client for Python, in the package and unmodified, and the emulator with it.
 #[test]
 fn the_emulator_and_lambdas_client_say_the_same() {
-    let (_, python) = python();
-    let python = python.canonicalize().unwrap();
+    let (minor, python) = python();
+    let python = (minor, python.canonicalize().unwrap());
     let own = told("timeout = 2\n");
     let project = told("timeout = 2\n");
-    project.write("f/requirements.txt", "awslambdaric==4.2.2\n");
+    project.write("f/requirements.txt", "awslambdaric==4.2.2\nsimplejson==4.3.0\nsnapshot-restore-py==1.0.0\n");
     project.build::<&str>(&[]);
     let unpacked = project.unpack("f.zip");
     let folder = unpacked.path("").display().to_string();
