@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
 static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 /// Adds a temporary file or folder; it is forgotten when the guard is dropped.
@@ -60,17 +62,35 @@ fn kill_group(leader: u32) {
 #[cfg(not(unix))]
 fn kill_group(_leader: u32) {}
 
-/// Kills and deletes everything remembered. For the signal handler.
+/// Whether the process was told to stop: what ends now has not ended by itself.
+pub fn is_ending() -> bool {
+    IS_ENDING.load(Ordering::Acquire)
+}
+
+/// Kills and deletes everything remembered. For the signal handler, after which the process ends.
 pub fn clean_up() {
+    IS_ENDING.store(true, Ordering::Release);
     for leader in std::mem::take(&mut *GROUPS.lock().unwrap_or_else(PoisonError::into_inner)) {
         kill_group(leader);
     }
     let paths = std::mem::take(&mut *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner));
     for path in paths {
+        remove(&path);
+    }
+}
+
+/// Deletes a file or a folder. The threads that write into it go on while this is called: it is tried until nothing comes
+/// back, for a tenth of a second at most.
+fn remove(path: &Path) {
+    for _ in 0..20 {
         if path.is_dir() {
-            let _ = std::fs::remove_dir_all(&path);
+            let _ = std::fs::remove_dir_all(path);
         } else {
-            let _ = std::fs::remove_file(&path);
+            let _ = std::fs::remove_file(path);
         }
+        if !path.exists() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }

@@ -12,6 +12,7 @@ use super::log::{Log, Pipe, Watched};
 use super::outcome::{self, Outcome};
 use super::runtime_api::{Answer, Api, Exit, Shared, Task, Told, Waited};
 use crate::error::{Error, Result};
+use crate::interrupt;
 use crate::process::{Running, Tool};
 
 /// How often it is looked whether a process has ended.
@@ -249,6 +250,10 @@ impl Process {
             let _ = tell.send(Ok((running.id(), pipes)));
             loop {
                 if let Some(status) = running.ended() {
+                    // On Ctrl-C it is we who have ended it, which is no answer; the process ends at once.
+                    while interrupt::is_ending() {
+                        std::thread::park();
+                    }
                     join(relays);
                     return shared.note_exit(Exit::of(status));
                 }
