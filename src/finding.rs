@@ -78,6 +78,7 @@ rules! {
     EnvReservedKey "env-reserved-key" Error "An environment variable has a key that Lambda keeps for itself.";
     EnvKeyMalformed "env-key-malformed" Error "An environment variable has a key that Lambda does not accept.";
     HandlerNotFound "handler-not-found" Error "The file or the name that the handler points to is not in the package.";
+    HandlerFailsToLoad "handler-fails-to-load" Error "The handler does not load where it would run (`build --verify`).";
     HandlerMalformed "handler-malformed" Error "The handler does not have the form that the runtime expects.";
     RuntimeUnknown "runtime-unknown" Error "There is no runtime of this identifier.";
     RuntimeDeprecated "runtime-deprecated" Warning "The runtime gets no more security patches, or new functions are refused.";

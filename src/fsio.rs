@@ -119,6 +119,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     file.commit()
 }
 
+/// Writes a file that is not there yet into a scratch folder, with mode 0755 or 0644 whatever the umask is.
+pub fn write_new(path: &Path, bytes: &[u8], executable: bool) -> Result<()> {
+    let file = File::create_new(path);
+    let written = file.and_then(|mut file| file.write_all(bytes).map(|()| file));
+    let set = written.and_then(|file| set_mode(&file, if executable { 0o755 } else { 0o644 }));
+    set.map_err(|e| Error::io("write", path, &e))
+}
+
 /// Lets everybody execute a file.
 pub fn make_executable(path: &Path) -> Result<()> {
     let file = File::open(path).map_err(|e| Error::io("read", path, &e))?;

@@ -23,6 +23,7 @@ pub mod fresh;
 pub mod fsio;
 pub mod image;
 pub mod interrupt;
+pub mod invoke;
 pub mod jvm;
 pub mod lambda;
 pub mod outputs;

@@ -4,9 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 
 use crate::error::{Error, Result};
+use crate::interrupt::{self, RememberedGroup};
 
 /// A program to run, with its arguments.
 #[derive(Debug, Clone)]
@@ -19,6 +20,7 @@ pub struct Tool {
     install: Option<String>,
     /// It says on standard output what others say on standard error.
     speaks_on_stdout: bool,
+    is_bare: bool,
 }
 
 /// What makes Git work on another repository than the one of its folder. Git sets them where it runs hooks.
@@ -85,6 +87,7 @@ impl Tool {
             input: None,
             install: None,
             speaks_on_stdout: false,
+            is_bare: false,
         }
     }
 
@@ -113,6 +116,13 @@ impl Tool {
     #[must_use]
     pub fn env_remove(mut self, key: impl Into<OsString>) -> Self {
         self.envs.push((key.into(), None));
+        self
+    }
+
+    /// Gives the program nothing of this process's environment.
+    #[must_use]
+    pub fn without_environment(mut self) -> Self {
+        self.is_bare = true;
         self
     }
 
@@ -165,18 +175,9 @@ impl Tool {
 
     /// Runs to the end, handing each line of standard error to `on_line` as it comes.
     pub fn run_with(&self, on_line: &mut dyn FnMut(&str)) -> Result<Output, Failure> {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
-        let mut command = Command::new(&self.program);
-        let stdin = if self.input.is_some() { Stdio::piped() } else { Stdio::null() };
-        command.args(&self.args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        for (key, value) in &self.envs {
-            match value {
-                Some(value) => command.env(key, value),
-                None => command.env_remove(key),
-            };
-        }
-        if let Some(cwd) = &self.cwd {
-            command.current_dir(cwd);
+        let mut command = self.command();
+        if self.input.is_some() {
+            command.stdin(Stdio::piped());
         }
         let mut child = command.spawn().map_err(|e| self.not_started(&e))?;
         if let (Some(mut pipe), Some(input)) = (child.stdin.take(), &self.input) {
@@ -218,6 +219,38 @@ impl Tool {
         Err(Failure::Status { error, stderr })
     }
 
+    /// Starts the program in a process group of its own and lets it run. It ends when what is given back is dropped.
+    ///
+    /// The thread that calls this should live as long as the program does: sandboxes end with the thread that has started
+    /// them.
+    pub fn start(&self) -> Result<Running, Failure> {
+        let mut command = self.command();
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().map_err(|e| self.not_started(&e))?;
+        let group = interrupt::remember_group(child.id());
+        Ok(Running { child, group: Some(group) })
+    }
+
+    fn command(&self) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if self.is_bare {
+            command.env_clear();
+        }
+        for (key, value) in &self.envs {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        command
+    }
+
     fn not_started(&self, cause: &std::io::Error) -> Failure {
         let program = self.program.to_string_lossy();
         let error = if cause.kind() == std::io::ErrorKind::NotFound {
@@ -234,6 +267,44 @@ impl Tool {
 
 fn boxed(pipe: impl Read + Send + 'static) -> Box<dyn Read + Send> {
     Box::new(pipe)
+}
+
+/// A program that runs beside this one. When it is dropped the program is killed, with all that is in its process group.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    group: Option<RememberedGroup>,
+}
+
+impl Running {
+    /// Its standard output and standard error, once.
+    pub fn outputs(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        (self.child.stdout.take(), self.child.stderr.take())
+    }
+
+    /// The id of the process, which is that of its group.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it has ended, if it has. What it has left in its group is killed then.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().ok().flatten()?;
+        if let Some(group) = self.group.take() {
+            group.kill();
+        }
+        Some(status)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(group) = self.group.take() {
+            group.kill();
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
 }
 
 /// A word as a shell reads it.

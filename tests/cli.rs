@@ -185,7 +185,8 @@ fn init_writes_a_config_that_builds() {
     # architecture = "arm64"                      # "x86_64" unless it is said
     # exclude = ["tests/", "*.md"]                # in gitignore syntax; a `.lambdaignore` file does the same
     # slim = true                                 # without tests, headers, stubs, … of packages
-    # environment = { LOG_LEVEL = "info" }        # only measured and checked: your deployment sets it
+    # environment = { LOG_LEVEL = "info" }        # measured, checked, and there in `invoke`: your deployment sets it
+    # timeout = 30                                # seconds; this and `memory`, `ephemeral-storage` (megabytes) are for `invoke`
     # allow-scripts = ["better-sqlite3"]          # npm packages whose install scripts are run
     # go = { tags = ["prod"], cgo = true }          # of programs that Go builds
     # aws-sdk = "runtime"                         # boto3 or @aws-sdk/* is left to the runtime, which has one; else "bundle"

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Publish(Box<PublishArgs>),
     /// Decide everything and pack nothing: functions, packages, sizes, what each rule left out and why
     Plan(PlanArgs),
+    /// Run a packed function here, as Lambda would
+    Invoke(InvokeArgs),
     /// Judge zips, folders and layer zips that anyone has made against Lambda's rules
     Check(CheckArgs),
     /// Write a commented lambda-pack.toml from what is detected
@@ -58,6 +60,10 @@ pub(crate) struct BuildArgs {
     /// Build once more with nothing that an earlier run has kept, and compare
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) self_check: bool,
+
+    /// Load each handler once, where it would run, and say what fails
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) verify: bool,
 }
 
 #[derive(Debug, Args)]
@@ -134,6 +140,77 @@ pub(crate) struct PublishArgs {
     pub(crate) dry_run: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct InvokeArgs {
+    /// The function; where there is but one it need not be named
+    #[arg(value_name = "FUNCTION")]
+    pub(crate) function: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+
+    /// A file with the event, `-` for the standard input, or a sample such as @sqs [default: {}]
+    #[arg(long, value_name = "FILE", help_heading = "Invoke")]
+    pub(crate) event: Option<String>,
+
+    /// Wait for the answer, try up to three times and keep the event if all fail, or only build and check
+    #[arg(long, value_name = "TYPE", value_parser = InvocationType::parse, default_value = "RequestResponse", help_heading = "Invoke")]
+    pub(crate) invocation_type: InvocationType,
+
+    /// Answer POST /2015-03-31/functions/NAME/invocations at HOST:PORT, until Ctrl-C
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["event", "invocation_type"], help_heading = "Invoke")]
+    pub(crate) serve: Option<String>,
+
+    /// Build again when something changes, and let the new version answer
+    #[arg(long, requires = "serve", help_heading = "Invoke")]
+    pub(crate) watch: bool,
+
+    /// Seconds instead of the configured timeout
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=900), help_heading = "Invoke")]
+    pub(crate) timeout: Option<u16>,
+
+    /// One more environment variable, such as AWS_PROFILE=dev; NAME alone takes the value that it has here (repeatable)
+    #[arg(long = "env", value_name = "NAME=VALUE", help_heading = "Invoke")]
+    pub(crate) env: Vec<String>,
+
+    /// The region that the function is told to be in [default: AWS_REGION, or us-east-1]
+    #[arg(long, value_name = "R", help_heading = "Invoke")]
+    pub(crate) region: Option<String>,
+}
+
+impl InvokeArgs {
+    /// What `--env` says.
+    pub(crate) fn variables(&self) -> Result<Vec<(String, String)>> {
+        let variable = |text: &String| match text.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => std::env::var(text).map(|value| (text.clone(), value)).map_err(|_| {
+                Error::config(format!("`--env {text}`: there is no such variable here"))
+                    .hint("write `--env NAME=VALUE`")
+            }),
+        };
+        self.env.iter().map(variable).collect()
+    }
+}
+
+/// By Lambda's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InvocationType {
+    RequestResponse,
+    Event,
+    DryRun,
+}
+
+impl InvocationType {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "RequestResponse" => Ok(Self::RequestResponse),
+            "Event" => Ok(Self::Event),
+            "DryRun" => Ok(Self::DryRun),
+            _ => Err("it has to be RequestResponse, Event or DryRun".to_owned()),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum S3Arg {
     /// Those that are too large for a request to Lambda
@@ -181,7 +258,7 @@ fn tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ProjectArgs {
     /// A function's folder, a Cargo workspace, or a folder at or below a lambda-pack.toml
     #[arg(default_value = ".", hide_default_value = true)]

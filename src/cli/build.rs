@@ -6,10 +6,10 @@ use clap::ValueEnum as _;
 
 use super::Exit;
 use super::args::{BuildArgs, Format, ProjectArgs, absolute};
-use super::output;
 use super::print::{self, Style};
 use super::progress::Terminal;
 use super::summary;
+use super::{invoke, output};
 use crate::aws;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Level};
@@ -60,9 +60,13 @@ pub(super) fn finish(args: &ProjectArgs, work: impl FnOnce() -> Result<Vec<Findi
 fn build_and_print(build: &BuildArgs) -> Result<Vec<Finding>, Failures> {
     let args = &build.project;
     with_session(args, &aws::Settings::default(), |project, session| {
-        let built = pipeline::build(project, session)?;
+        let mut built = pipeline::build(project, session)?;
         if build.self_check {
             pipeline::self_check(project, session, &built)?;
+        }
+        if build.verify {
+            let found = invoke::verify(project, &built, &session.options.out_dir, args.output)?;
+            built.add_findings(project, session, found)?;
         }
         let style = Style::stdout(args.output);
         output::print(args.format, &built.manifest, args.output, || {

@@ -7,6 +7,7 @@ mod check;
 mod check_args;
 mod check_images;
 mod init;
+mod invoke;
 mod output;
 mod print;
 mod progress;
@@ -55,6 +56,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Build(args)) => build::run(&args),
         Some(Command::Publish(args)) => publish::run(&args),
         Some(Command::Plan(args)) => build::plan(&args.project),
+        Some(Command::Invoke(args)) => invoke::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Cache(command)) => cache::run(command),

@@ -93,6 +93,23 @@ pub(super) fn stdout(text: &str) -> Result<()> {
     }
 }
 
+/// Writes a function's answer to stdout, as it is; where a person reads it, a line break ends it.
+pub(super) fn answer(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let end: &[u8] = if out.is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
+    match out.write_all(bytes).and_then(|()| out.write_all(end)).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::failed("Failed to write to the standard output").because(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes to stderr what others have written.
+pub(super) fn stderr_bytes(bytes: &[u8]) {
+    let _ = std::io::stderr().lock().write_all(bytes);
+}
+
 /// Writes words to stderr.
 pub(super) fn stderr(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());

@@ -10,7 +10,7 @@ use super::packing::{self, Packer};
 use super::templates::Places;
 use super::{Earlier, Failures, Options, Plan, Session, plan, ready_images, sbom, templates, timed};
 use crate::error::{Error, Result};
-use crate::finding::Overrides;
+use crate::finding::{Finding, Overrides};
 use crate::fresh::KeptLayer;
 use crate::fsio::{self, PARTIAL_SUFFIX};
 use crate::project::Project;
@@ -155,6 +155,29 @@ pub struct Built {
 }
 
 impl Built {
+    /// Adds what was found after packing. A function of which something is an error now has no artifact any more.
+    ///
+    /// # Errors
+    /// When the manifest cannot be written.
+    pub fn add_findings(&mut self, project: &Project, session: Session<'_>, findings: Vec<Finding>) -> Result<()> {
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let out_dir = &session.options.out_dir;
+        self.plan.findings.extend(findings);
+        for function in &mut self.manifest.functions {
+            if self.plan.is_refused(&function.name)
+                && let Some(artifact) = function.artifact.take()
+            {
+                let path = out_dir.join(&artifact.path);
+                fs::remove_file(&path).map_err(|e| Error::io("remove", &path, &e))?;
+                function.upload = None;
+            }
+        }
+        self.manifest.findings.clone_from(&self.plan.findings);
+        self.write(project, out_dir)
+    }
+
     /// Writes the manifest as it is now, and the template that it belongs to.
     pub(super) fn write(&self, project: &Project, out_dir: &Path) -> Result<()> {
         templates::write(project, &self.manifest, &self.places, out_dir)?;

@@ -11,6 +11,7 @@ use super::image::{self, WrittenImage};
 use super::layers::{self, WrittenLayer};
 use super::native::{self, NativeChoice};
 use super::reader::{Document, Item, Located, Section, suggest};
+use super::sizing::Sizing;
 use crate::error::{Position, Result};
 use crate::finding::{Level, Override, Overrides, Rule};
 use crate::fsio;
@@ -31,6 +32,9 @@ const SETTINGS: &[&str] = &[
     "include",
     "exclude",
     "environment",
+    "timeout",
+    "memory",
+    "ephemeral-storage",
     "allow-scripts",
     "extras",
     "groups",
@@ -86,6 +90,7 @@ pub(crate) struct Settings {
     pub(crate) extras: Vec<String>,
     pub(crate) groups: Vec<String>,
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) sizing: Sizing,
     pub(crate) slim: Option<Slim>,
     pub(crate) bin: Option<Located<String>>,
     /// Words and names as they are written.
@@ -122,6 +127,7 @@ impl Settings {
             extras: defaults.extras.iter().cloned().chain(self.extras).collect(),
             groups: defaults.groups.iter().cloned().chain(self.groups).collect(),
             environment,
+            sizing: self.sizing.over(defaults.sizing),
             slim: self.slim.or_else(|| defaults.slim.clone()),
             bin: self.bin,
             layers: self.layers.or_else(|| defaults.layers.clone()),
@@ -313,6 +319,7 @@ pub(super) fn settings(section: &Section<'_>, scope: &Scope<'_>) -> Result<Setti
         allow_scripts: section.texts("allow-scripts")?.into_iter().map(|text| text.value).collect(),
         extras: section.texts("extras")?.into_iter().map(|text| text.value).collect(),
         groups: section.texts("groups")?.into_iter().map(|text| text.value).collect(),
+        sizing: Sizing::read(section)?,
         slim: slim(section)?,
         bin: section.text("bin")?,
         layers: section.text_or_texts("layers")?,

@@ -192,6 +192,7 @@ impl<'a> Loader<'a> {
             extras: settings.extras,
             groups: settings.groups,
             environment: settings.environment,
+            sizing: settings.sizing,
             ready: settings.ready,
             is_built: settings.is_built,
             slim: settings.slim.unwrap_or_default(),

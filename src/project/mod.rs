@@ -20,6 +20,7 @@ mod native;
 mod reader;
 mod samconfig;
 mod shares;
+mod sizing;
 mod sources;
 mod spec;
 mod template;
@@ -35,6 +36,7 @@ pub use handler::{MissingHandler, bundle_handler, find_handler};
 pub use image::{ImageArchive, ImageSpec, PackageType};
 pub use init::init_config;
 pub use native::NativeChoice;
+pub use sizing::Sizing;
 pub use spec::{AwsSdk, CargoBinary, FunctionSpec, LayerChoice, LayerSource, LayerSpec, Project};
 
 pub(crate) use builds::several;

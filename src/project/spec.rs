@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::samconfig::SamConfig;
+use super::sizing::Sizing;
 use super::{BuildChoice, Bundle, ImageSpec, NativeChoice};
 use crate::error::Position;
 use crate::finding::{Finding, Overrides};
@@ -134,8 +135,10 @@ pub struct FunctionSpec {
     pub extras: Vec<String>,
     /// Names of the Python project's dependency groups that are packed, too.
     pub groups: Vec<String>,
-    /// Environment variables that the deployment will set; only measured and checked here.
+    /// Environment variables that the deployment will set; measured, checked, and there when it is invoked here.
     pub environment: BTreeMap<String, String>,
+    /// How long it may take and how much it gets, which only matters when it runs.
+    pub sizing: Sizing,
     /// What is left out of packages.
     pub slim: Slim,
     /// Whether the AWS SDK is packed.
@@ -190,6 +193,7 @@ impl FunctionSpec {
             extras: Vec::new(),
             groups: Vec::new(),
             environment: BTreeMap::new(),
+            sizing: Sizing::default(),
             slim: Slim::default(),
             cargo: None,
             layers: LayerChoice::default(),

@@ -13,6 +13,7 @@ use super::functions::Loader;
 use super::layers::WrittenLayer;
 use super::reader::Located;
 use super::samconfig::{self, SamConfig};
+use super::sizing::Sizing;
 use super::sources::{Build, Candidate, Described};
 use crate::error::{Error, Position, Result};
 use crate::finding::{Finding, Overrides, Rule};
@@ -206,6 +207,11 @@ fn of_function(
         handler: function.handler.clone(),
         architecture,
         environment: function.environment.clone(),
+        sizing: Sizing {
+            timeout: function.deployment.timeout,
+            memory: function.deployment.memory,
+            ephemeral_storage: function.deployment.ephemeral_storage,
+        },
         bin: bin(function, path, method, is_rust).map(located),
         layers: Some(words),
         ready: is_file.then(|| path.to_owned()),

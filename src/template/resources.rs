@@ -166,6 +166,12 @@ pub struct Deployment {
     pub tells_versions: bool,
     /// Bytes of code that stands in the template; of a text with values to be put in, of the text.
     pub inline_bytes: Option<usize>,
+    /// `Timeout`, in seconds.
+    pub timeout: Option<u32>,
+    /// `MemorySize`, in megabytes.
+    pub memory: Option<u32>,
+    /// `EphemeralStorage`, in megabytes.
+    pub ephemeral_storage: Option<u32>,
 }
 
 /// How `Metadata` says that something is built.
@@ -478,7 +484,11 @@ impl Reader<'_> {
             Kind::Scalar { text, .. } => Some(text.len()),
             _ => self.scope.value(&node).text().map(str::len),
         };
+        let number = |node: Option<Arc<Node>>| self.text(node).and_then(|text| text.parse().ok());
         Deployment {
+            timeout: number(of("Timeout")),
+            memory: number(of("MemorySize")),
+            ephemeral_storage: number(of("EphemeralStorage").and_then(|node| node.get("Size").cloned())),
             reserved_concurrency: self.text(of("ReservedConcurrentExecutions")).and_then(|text| text.parse().ok()),
             publishes_alias: sam("AutoPublishAlias").is_some(),
             tells_versions: has_version

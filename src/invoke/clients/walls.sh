@@ -1,0 +1,49 @@
+# Makes the root that Lambda shows, in namespaces of its own, and runs a program in it. For where bubblewrap is not.
+# walls SCRATCH STORAGE FOLDER... -- NAME=VALUE... PROGRAM ARGUMENT...
+set -eu
+scratch=$1 storage=$2
+shift 2
+root=$scratch/root
+mkdir -p "$root"
+mount --make-rprivate /
+mount -t tmpfs -o mode=755,size=1m tmpfs "$root"
+
+bind() {
+  [ -e "$1" ] || return 0
+  if [ -d "$1" ]; then
+    mkdir -p "$root$2"
+  else
+    mkdir -p "$root${2%/*}"
+    : >"$root$2"
+  fi
+  mount --rbind "$1" "$root$2"
+  # What a mount refuses already may not be allowed here.
+  options=$(findmnt -n -o VFS-OPTIONS --target "$root$2" | tail -n 1)
+  mount -o "remount,bind,ro,${options#rw}" "$root$2"
+}
+
+bind "$scratch/task" /var/task
+bind "$scratch/opt" /opt
+bind "$scratch/runtime" /var/runtime
+bind "$scratch/passwd" /etc/passwd
+bind "$scratch/group" /etc/group
+mkdir -p "$root/proc" "$root/dev" "$root/tmp"
+mount -t proc proc "$root/proc"
+for node in null zero full random urandom tty; do
+  : >"$root/dev/$node"
+  mount --bind "/dev/$node" "$root/dev/$node"
+done
+ln -s /proc/self/fd "$root/dev/fd"
+for stream in 0/stdin 1/stdout 2/stderr; do ln -s "fd/${stream%/*}" "$root/dev/${stream#*/}"; done
+mount -t tmpfs -o "mode=1777,size=$storage" tmpfs "$root/tmp"
+while [ "$1" != -- ]; do
+  bind "$1" "$1"
+  shift
+done
+shift
+mount -o remount,bind,ro "$root"
+# Not in the place of this shell, which is the first process here: signals do less to that one.
+status=0
+chroot "$root" setpriv --no-new-privs --bounding-set -all --inh-caps -all --ambient-caps -all \
+  env -i -C /var/task "$@" || status=$?
+exit "$status"

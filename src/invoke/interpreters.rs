@@ -1,0 +1,104 @@
+//! Interpreters of this machine, by the version that a runtime has.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::process::{Tool, find_programs};
+
+/// An interpreter that starts.
+#[derive(Debug, Clone)]
+pub(super) struct Interpreter {
+    /// The program itself, not a script that looks for it.
+    pub(super) program: PathBuf,
+    /// Its version, such as `3.13.0`.
+    pub(super) version: String,
+    /// Folders that it cannot run without.
+    pub(super) seen: Vec<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    program: PathBuf,
+    version: String,
+    folders: Vec<PathBuf>,
+}
+
+const ASK_PYTHON: &str = "import json, sys; print(json.dumps({'program': getattr(sys, '_base_executable', sys.executable), \
+     'version': '%d.%d.%d' % sys.version_info[:3], 'folders': [sys.base_prefix, sys.base_exec_prefix]}))";
+const ASK_NODE: &str =
+    "console.log(JSON.stringify({program: process.execPath, version: process.versions.node, folders: []}))";
+
+/// A Python 3.`minor`, or another one.
+pub(super) fn python(minor: u8) -> Option<Interpreter> {
+    let exact = format!("python3.{minor}");
+    let versions = pyenv().join("versions");
+    let of_pyenv = newest(&versions, &format!("3.{minor}.")).map(|folder| folder.join("bin").join(&exact));
+    let own = find_programs(&exact).into_iter().chain(of_pyenv);
+    let others = ["python3", "python"].iter().flat_map(|name| find_programs(name));
+    let ask = |program: PathBuf| ask(&program, &["-I", "-S", "-c", ASK_PYTHON]);
+    let of_version = |found: &Interpreter| found.version.starts_with(&format!("3.{minor}."));
+    let mut fallback = None;
+    for found in own.chain(others).filter_map(ask) {
+        if of_version(&found) {
+            return Some(found);
+        }
+        fallback = fallback.or(Some(found));
+    }
+    fallback.filter(|found| found.version.starts_with("3."))
+}
+
+/// A Node.js of this major version, or another one.
+pub(super) fn node(major: u8) -> Option<Interpreter> {
+    let home = std::env::var_os("NVM_DIR").map(PathBuf::from).or_else(|| Some(etcetera::home_dir().ok()?.join(".nvm")));
+    let versions = home.unwrap_or_default().join("versions/node");
+    let of_nvm = newest(&versions, &format!("v{major}.")).map(|folder| folder.join("bin/node"));
+    let candidates = ["node", "nodejs"].iter().flat_map(|name| find_programs(name)).chain(of_nvm);
+    let mut fallback = None;
+    for found in candidates.filter_map(|program| ask(&program, &["-e", ASK_NODE])) {
+        if found.version.starts_with(&format!("{major}.")) {
+            return Some(found);
+        }
+        fallback = fallback.or(Some(found));
+    }
+    fallback
+}
+
+/// The Java that is on PATH, with its major version.
+pub(super) fn java() -> Option<Interpreter> {
+    let program = find_programs("java").into_iter().next()?.canonicalize().ok()?;
+    let said = Tool::new(&program).args(["-XshowSettings:properties", "-version"]).run().ok()?;
+    let version = said.stderr.lines().find_map(|line| line.trim().strip_prefix("java.specification.version = "))?;
+    let mut seen: Vec<PathBuf> = program.ancestors().nth(2).map(Path::to_owned).into_iter().collect();
+    // Debian keeps settings that the virtual machine reads apart from it.
+    let settings = std::fs::read_dir("/etc").into_iter().flatten().flatten();
+    seen.extend(settings.filter(|entry| entry.file_name().to_string_lossy().starts_with("java")).map(|e| e.path()));
+    Some(Interpreter { version: version.trim_start_matches("1.").to_owned(), seen, program })
+}
+
+fn ask(program: &Path, args: &[&str]) -> Option<Interpreter> {
+    let tool = Tool::new(program).args(args.iter().copied()).env_remove("PYTHONPATH").env_remove("NODE_OPTIONS");
+    let said: Said = serde_json::from_str(tool.run().ok()?.text().trim()).ok()?;
+    let program = said.program.canonicalize().ok()?;
+    let mut seen = said.folders;
+    seen.extend(program.ancestors().nth(2).map(Path::to_owned));
+    seen.retain(|folder| folder.is_dir() && folder != Path::new("/"));
+    seen.sort();
+    seen.dedup();
+    Some(Interpreter { program, version: said.version, seen })
+}
+
+fn pyenv() -> PathBuf {
+    let set = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    set.or_else(|| Some(etcetera::home_dir().ok()?.join(".pyenv"))).unwrap_or_default()
+}
+
+/// The folder of the newest version that begins so.
+fn newest(versions: &Path, prefix: &str) -> Option<PathBuf> {
+    let number = |folder: &Path| -> Option<Vec<u32>> {
+        let rest = folder.file_name()?.to_str()?.strip_prefix(prefix)?;
+        rest.split('.').map(|part| part.parse().ok()).collect()
+    };
+    let folders = std::fs::read_dir(versions).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders.filter_map(|folder| Some((number(&folder)?, folder))).max().map(|(_, folder)| folder)
+}

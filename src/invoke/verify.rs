@@ -1,0 +1,135 @@
+//! `build --verify`: each handler is loaded once, in the surroundings in which it would be.
+
+use std::sync::Arc;
+
+use super::Prepared;
+use super::instance::Instance;
+use super::log::Log;
+use crate::error::Result;
+use crate::finding::{Finding, Level, Rule};
+use crate::lambda;
+
+/// What is known of a function beyond its zip, for the hint.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Layers that exist elsewhere: their contents are not here.
+    pub absent_layers: Vec<String>,
+    /// Paths of its folder that a rule left out, with the rule.
+    pub excluded: Vec<(String, String)>,
+    /// What its packages were decided by, such as `requirements.txt`.
+    pub resolved_by: String,
+}
+
+/// Loads a handler; a finding in the runtime's own words when that fails, nothing else.
+///
+/// # Errors
+/// When the surroundings cannot be made.
+pub fn verify(prepared: &Arc<Prepared>, known: &Known) -> Result<Option<Finding>> {
+    let log = Arc::new(Log::new(Arc::new(|_: &[u8]| {})));
+    let instance = Instance::start(prepared, log)?;
+    let Some(document) = instance.init_failure() else { return Ok(None) };
+    let (kind, message) = read(document);
+    let missing = missing_module(&message);
+    let function = prepared.function();
+    if let Some(module) = missing
+        && lambda::sdk(function.runtime).is_some_and(|sdk| sdk.has(module) || sdk.has(&package_of(module)))
+    {
+        // The runtime has it, and this machine need not.
+        return Ok(None);
+    }
+    let message = if message.is_empty() { kind } else { format!("{kind}: {message}") };
+    let finding = Finding::new(Rule::HandlerFailsToLoad, message, hint(missing, known)).function(&function.name);
+    // What only another version or processor shows is no reason to refuse it.
+    let differs = prepared.differs();
+    Ok(Some(if differs.is_empty() {
+        finding
+    } else {
+        let message = format!("{} ({})", finding.message, differs.join("; "));
+        Finding { message, ..finding }.level(Level::Warning)
+    }))
+}
+
+/// Type and message of an error document.
+fn read(document: &[u8]) -> (String, String) {
+    if document.is_empty() {
+        return ("Sandbox.Timedout".to_owned(), "loading takes longer than the function's timeout".to_owned());
+    }
+    let value: serde_json::Value = serde_json::from_slice(document).unwrap_or_default();
+    let text = |key: &str| value.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    // The id of a request that there is not.
+    let message = text("errorMessage");
+    let message = message.split_once(" Error: ").filter(|(id, _)| id.starts_with("RequestId: "));
+    (text("errorType"), message.map_or_else(|| text("errorMessage"), |(_, rest)| rest.to_owned()))
+}
+
+/// The module that a message says is not there.
+fn missing_module(message: &str) -> Option<&str> {
+    ["No module named '", "Cannot find module '", "Cannot find package '"].iter().find_map(|words| {
+        let (_, rest) = message.split_once(words)?;
+        rest.split_once('\'').map(|(name, _)| name)
+    })
+}
+
+/// The package of a module: `boto3` of `boto3.session`, `@aws-sdk/` of `@aws-sdk/client-s3`.
+fn package_of(module: &str) -> String {
+    if module.starts_with('@') {
+        module.to_owned()
+    } else {
+        module.split(['.', '/']).next().unwrap_or(module).to_owned()
+    }
+}
+
+fn hint(missing: Option<&str>, known: &Known) -> String {
+    let Some(module) = missing else {
+        return "`invoke` runs it with its log; what is at fault is in the function's own code or its packages"
+            .to_owned();
+    };
+    let name = module.rsplit('/').next().unwrap_or(module);
+    let file = name.split('.').next().unwrap_or(name);
+    let is_it = |path: &str| {
+        let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
+        last == name || last.split('.').next() == Some(file)
+    };
+    if let Some((path, rule)) = known.excluded.iter().find(|(path, _)| is_it(path)) {
+        return format!("`{path}` is left out by {rule}: bring it back with `include`, or mend the pattern");
+    }
+    if !known.absent_layers.is_empty() {
+        return format!(
+            "layers that exist elsewhere are not here to look into ({}): if `{module}` is in one of them, set \
+             `handler-fails-to-load` to `ignore`; else add it",
+            known.absent_layers.join(", ")
+        );
+    }
+    format!(
+        "`{module}` is not packed: add it to what {} is made from, or to a layer of the function",
+        known.resolved_by
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_is_what_fits() {
+        let mut known = Known { resolved_by: "requirements.txt".to_owned(), ..Known::default() };
+        let python = missing_module("Unable to import module 'app': No module named 'yaml'");
+        assert_eq!(python, Some("yaml"));
+        assert!(hint(python, &known).contains("`yaml` is not packed: add it to what requirements.txt"));
+        known.absent_layers = vec!["arn:x".to_owned()];
+        assert!(hint(python, &known).contains("arn:x"));
+        known.excluded = vec![("lib/yaml.py".to_owned(), "`exclude`".to_owned())];
+        assert!(hint(python, &known).starts_with("`lib/yaml.py` is left out by `exclude`"));
+        assert_eq!(missing_module("Error: Cannot find module './x'\nRequire stack:"), Some("./x"));
+        assert_eq!(package_of("boto3.session"), "boto3");
+    }
+
+    #[test]
+    fn documents_lose_the_id_of_a_request_that_there_is_not() {
+        let document = br#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: @x@ Error: Runtime exited with error: exit status 3"}"#;
+        assert_eq!(
+            read(document),
+            ("Runtime.ExitError".to_owned(), "Runtime exited with error: exit status 3".to_owned())
+        );
+    }
+}
