@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::maps::{self, Table};
-use super::resources::{Form, Site};
+use super::model::{Form, Site};
 use super::yaml::{Document, Kind, Node};
 use crate::error::{Error, Result};
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::eval::{Scope, Value};
-use super::resources::{Form, Site};
+use super::model::{Form, Site};
 use super::yaml::{Document, Kind, Node};
 use crate::fsio;
 

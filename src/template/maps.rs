@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit::{Edits, Place, is_json, quoted};
-use super::resources::{Form, Site};
+use super::model::{Form, Site};
 use super::yaml::Document;
 use crate::error::{Error, Result};
 

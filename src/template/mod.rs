@@ -15,8 +15,9 @@ pub mod files;
 pub mod grow;
 mod loops;
 mod maps;
+mod model;
 pub mod resources;
 pub mod yaml;
 
 pub use files::LocalFile;
-pub use resources::{Build, Code, Form, Function, Layer, LayerUse, Site, Stack, Template};
+pub use model::{Build, Code, Deployment, Form, Function, Layer, LayerUse, Site, Stack, Template};

@@ -115,7 +115,7 @@ mod tests {
             {{"Dir": "/cache/x@v1", "ImportPath": "x", "Module": {{"Path": "x", "Dir": "/cache/x@v1"}}, "GoFiles": ["x.go"]}}
             {{"Dir": "/beside/y", "ImportPath": "y", "Module": {{"Path": "y", "Dir": "/beside"}}, "GoFiles": ["y.go"], "IgnoredGoFiles": ["y_windows.go"]}}
             {{"Dir": "{shown}/internal", "ImportPath": "m/internal", "Module": {{"Path": "m", "Dir": "{shown}"}}, "GoFiles": ["l.go"]}}
-            {{"Dir": "{shown}/cmd/a", "ImportPath": "m/cmd/a", "Name": "main", "Target": "/root/go/bin/linux_arm64/a",
+            {{"Dir": "{shown}/cmd/a", "ImportPath": "m/cmd/a", "Name": "main", "Target": "/home/me/go/bin/linux_arm64/a",
               "Module": {{"Path": "m", "Dir": "{shown}"}}, "GoFiles": ["main.go"], "EmbedFiles": ["static/deep/x.txt"],
               "Deps": ["fmt", "x", "y"]}}"#
         );
