@@ -317,6 +317,21 @@ pub(crate) fn quote(word: &str) -> String {
     }
 }
 
+/// The first `count` lines but those that are left out, on lines of their own: a compiler's first error is mostly what causes
+/// the others.
+pub fn first_lines(text: &str, count: usize, is_left_out: impl Fn(&str) -> bool) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !is_left_out(line)).collect();
+    let mut out = String::new();
+    for line in lines.iter().take(count) {
+        out.push_str("\n  ");
+        out.push_str(line);
+    }
+    if lines.len() > count {
+        out.push_str(&format!("\n  … {} more lines", lines.len() - count));
+    }
+    out
+}
+
 /// The last `count` lines, on lines of their own.
 pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();

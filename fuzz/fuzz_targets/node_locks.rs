@@ -1,4 +1,4 @@
-//! A lock of pnpm, Yarn or Bun of any bytes beside a fixed `package.json`: packages or an error, never a panic.
+//! A lock of npm, pnpm, Yarn or Bun of any bytes beside a fixed `package.json`: packages or an error, never a panic.
 #![no_main]
 
 use std::cell::LazyCell;
@@ -11,8 +11,13 @@ use lambda_pack::resolve::{Context, Request, Resolver};
 use lambda_pack::store::{Fetcher, Store};
 use libfuzzer_sys::fuzz_target;
 
-const LOCKS: [(&str, &str); 4] =
-    [("pnpm-lock.yaml", ""), ("yarn.lock", ""), ("yarn.lock", "__metadata:\n  version: 8\n\n"), ("bun.lock", "")];
+const LOCKS: [(&str, &str); 5] = [
+    ("package-lock.json", ""),
+    ("pnpm-lock.yaml", ""),
+    ("yarn.lock", ""),
+    ("yarn.lock", "__metadata:\n  version: 8\n\n"),
+    ("bun.lock", ""),
+];
 
 thread_local! {
     static FOLDERS: LazyCell<Vec<tempfile::TempDir>> = LazyCell::new(|| {

@@ -13,7 +13,7 @@ use crate::finding::Finding;
 use crate::fresh::Inputs;
 use crate::fsio::{self, Scratch};
 use crate::lambda::UNZIPPED_LIMIT;
-use crate::process::{Failure, Output, Tool, find_program};
+use crate::process::{Failure, Output, Tool, find_program, first_lines};
 use crate::project::GoChoice;
 use crate::report::{Event, Task, Unit};
 use crate::resolve::Context;
@@ -194,15 +194,7 @@ impl<'a> Run<'a> {
     fn explain(&self, command: &str, failure: Failure) -> Error {
         const SHOWN: usize = 100;
         let Failure::Status { stderr, .. } = failure else { return failure.into() };
-        let said: Vec<&str> = stderr.lines().filter(|line| !is_progress(line)).collect();
-        let mut text = String::new();
-        for line in said.iter().take(SHOWN) {
-            text.push_str("\n  ");
-            text.push_str(line);
-        }
-        if said.len() > SHOWN {
-            text.push_str(&format!("\n  … {} more lines", said.len() - SHOWN));
-        }
+        let text = first_lines(&stderr, SHOWN, is_progress);
         if lacks_lock(&stderr) {
             let is_workspace = self.root.join("go.work").is_file();
             let hint =

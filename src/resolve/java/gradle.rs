@@ -64,13 +64,8 @@ pub(super) fn build(
     folders.dedup();
     let wanted: Vec<String> = folders.iter().map(|folder| real(folder).display().to_string()).collect();
     fsio::write_atomic(&answers.path().join("wanted"), wanted.join("\n").as_bytes())?;
-    let wrapper = layout
-        .wrapper(WRAPPER)
-        .map(|folder| copy.join(folder.strip_prefix(&layout.base).unwrap_or(folder)).join(WRAPPER));
-    let mut tool = match &wrapper {
-        Some(wrapper) => Tool::new("sh").arg(wrapper.as_os_str()),
-        None => Tool::new("gradle").install_hint(INSTALL),
-    };
+    let wrapper = layout.wrapper_tool(WRAPPER, copy);
+    let mut tool = wrapper.map_or_else(|| Tool::new("gradle").install_hint(INSTALL), |(tool, _)| tool);
     tool = environment::without_shell(tool)
         .args(["--no-daemon", "--console=plain", "--quiet", "--init-script"])
         .arg(script.as_os_str())

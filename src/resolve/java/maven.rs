@@ -113,13 +113,9 @@ pub(super) fn build(
     let mut modules: Vec<String> = poms.iter().map(|pom| selector(pom, layout)).collect();
     modules.sort();
     modules.dedup();
-    let wrapper = layout
-        .wrapper(WRAPPER)
-        .map(|folder| copy.join(folder.strip_prefix(&layout.base).unwrap_or(folder)).join(WRAPPER));
-    let mut tool = match &wrapper {
-        // It need not be executable: it often is not, where Git has lost the bit.
-        Some(wrapper) => Tool::new("sh").arg(wrapper.as_os_str()),
-        None => Tool::new("mvn").install_hint(INSTALL),
+    let (mut tool, wrapper) = match layout.wrapper_tool(WRAPPER, copy) {
+        Some((tool, folder)) => (tool, Some(folder)),
+        None => (Tool::new("mvn").install_hint(INSTALL), None),
     };
     tool = environment::without_shell(tool)
         .args(["-B", "-Dstyle.color=never", "-Dmaven.test.skip=true", "prepare-package", LIST])
@@ -133,7 +129,7 @@ pub(super) fn build(
     if std::env::var_os("MAVEN_OPTS").is_none() {
         tool = tool.env("MAVEN_OPTS", "-XX:TieredStopAtLevel=1");
     }
-    if let Some(folder) = wrapper.as_deref().and_then(Path::parent).filter(|folder| *folder != root) {
+    if let Some(folder) = wrapper.filter(|folder| folder != root) {
         tool = tool.env("MAVEN_BASEDIR", folder.as_os_str());
     }
     if modules.iter().any(|module| module != ".") {

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::fsio;
 use crate::jvm::pom;
 use crate::jvm::project::{GRADLE_BUILDS, GRADLE_SETTINGS};
+use crate::process::Tool;
 use crate::tree::walk::OUTPUT_LOCK;
 
 /// Never part of what is built, wherever they are.
@@ -104,6 +105,14 @@ impl Layout {
     pub(super) fn wrapper(&self, name: &str) -> Option<&Path> {
         let mut above = self.root.ancestors().take_while(|above| above.starts_with(&self.base));
         above.find(|folder| folder.join(name).is_file())
+    }
+
+    /// The wrapper of a name in the copy, run by a shell: it need not be executable, and often is not, where Git has lost the
+    /// bit. With its folder; nothing when there is none.
+    pub(super) fn wrapper_tool(&self, name: &str, copy: &Path) -> Option<(Tool, PathBuf)> {
+        let folder = self.wrapper(name)?;
+        let folder = copy.join(folder.strip_prefix(&self.base).unwrap_or(folder));
+        Some((Tool::new("sh").arg(folder.join(name).as_os_str()), folder))
     }
 }
 

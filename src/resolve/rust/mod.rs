@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::finding::Finding;
 use crate::fsio;
 use crate::lambda::UNZIPPED_LIMIT;
-use crate::process::{Failure, Tool};
+use crate::process::{Failure, Tool, first_lines};
 use crate::project::{CargoBinary, cargo};
 use crate::report::{Event, Task, Unit};
 use crate::tree::{ArchivePath, Entry, Tree};
@@ -200,15 +200,7 @@ fn is_progress(line: &str) -> bool {
 fn explain(tool: &Tool, failure: Failure) -> Error {
     const SHOWN: usize = 100;
     let Failure::Status { stderr, .. } = failure else { return failure.into() };
-    let said: Vec<&str> = stderr.lines().filter(|line| !is_progress(line)).collect();
-    let mut text = String::new();
-    for line in said.iter().take(SHOWN) {
-        text.push_str("\n  ");
-        text.push_str(line);
-    }
-    if said.len() > SHOWN {
-        text.push_str(&format!("\n  … {} more lines", said.len() - SHOWN));
-    }
+    let text = first_lines(&stderr, SHOWN, is_progress);
     if stderr.contains("--locked was passed") || stderr.contains("the lock file") && stderr.contains("--locked") {
         return Error::config("`Cargo.lock` does not agree with the manifests")
             .because(text)

@@ -1,0 +1,127 @@
+//! What Lambda's emulator and its client for Python say of the same functions.
+
+use super::*;
+
+/// What the emulator answers to an event, for the package in a folder.
+fn emulator(folder: &Path, (minor, python): &(u8, PathBuf), handler: &str, event: &str) -> Value {
+    let rie = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/bin/aws-lambda-rie");
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (address, api) = (free(), free());
+    let mut command = Command::new(&rie);
+    command.args(["--runtime-interface-emulator-address", &address, "--runtime-api-address", &api]);
+    command.arg(python).args(["-u", "-S", "-m", "awslambdaric", handler]);
+    command.current_dir(folder).env_clear().env("PYTHONPATH", folder).env("LAMBDA_TASK_ROOT", folder);
+    command
+        .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "2")
+        .env("PATH", "/usr/bin:/bin")
+        .env("AWS_EXECUTION_ENV", format!("AWS_Lambda_python3.{minor}"));
+    let log = tempfile::tempfile().unwrap();
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let _running =
+        Running(command.spawn().unwrap_or_else(|e| panic!("{} cannot be run ({e}): run `make tools`", rie.display())));
+    let begin = Instant::now();
+    let mut stream = loop {
+        match std::net::TcpStream::connect(&address) {
+            Ok(stream) => break stream,
+            Err(e) => assert!(begin.elapsed() < Duration::from_secs(20), "the emulator does not listen: {e}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let length = event.len();
+    write!(
+        stream,
+        "POST /2015-03-31/functions/function/invocations HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{event}"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let body = text.split_once("\r\n\r\n").unwrap().1;
+    serde_json::from_str(body).unwrap_or_else(|_| json!(body))
+}
+
+/// Documents without what differs from request to request.
+fn comparable(mut value: Value, folder: &str) -> Value {
+    if let Some(map) = value.as_object_mut() {
+        map.remove("requestId");
+        map.remove("id");
+        if let Some(message) = map.get("errorMessage").and_then(Value::as_str) {
+            let message = message.split_once(" Error: ").map_or(message, |(_, rest)| rest).to_owned();
+            map.insert("errorMessage".to_owned(), json!(message));
+        }
+    }
+    let text = value.to_string();
+    serde_json::from_str(&text.replace(folder, "/var/task")).unwrap()
+}
+
+/// Lambda's own client for Python, in the package and unmodified, and the emulator with it.
+#[test]
+fn the_emulator_and_lambdas_client_say_the_same() {
+    let (minor, python) = python();
+    let python = (minor, python.canonicalize().unwrap());
+    let own = told("timeout = 2\n");
+    let project = told("timeout = 2\n");
+    project.write("f/requirements.txt", "awslambdaric==4.2.2\nsimplejson==4.3.0\nsnapshot-restore-py==1.0.0\n");
+    project.build::<&str>(&[]);
+    let unpacked = project.unpack("f.zip");
+    let folder = unpacked.path("").display().to_string();
+    let mut differences = Vec::new();
+    for event in [
+        r#"{"a": [1, "é", null]}"#,
+        r#"{"do": "raise"}"#,
+        r#"{"do": "set"}"#,
+        r#"{"do": "exit"}"#,
+        r#"{"do": "quit"}"#,
+        r#"{"do": "big"}"#,
+        r#"{"do": "sleep"}"#,
+    ] {
+        let theirs = comparable(emulator(&unpacked.path(""), &python, "app.handler", event), &folder);
+        for (name, project) in [("our client", &own), ("awslambdaric", &project)] {
+            let run = invoke(project, &["f"], event);
+            let mut ours = comparable(json_of(&run), &folder);
+            if event.contains("sleep") {
+                // Here the emulator gives the bare message, which Lambda does not.
+                assert_eq!(ours["errorType"], "Sandbox.Timedout");
+                ours = ours["errorMessage"].take();
+            }
+            if ours != theirs {
+                differences.push(format!("{event} {name}: {ours} | {theirs}"));
+            }
+        }
+    }
+    for project in [&own, &project] {
+        project.write("f/app.py", "import nothing_like_this\n");
+    }
+    std::fs::write(unpacked.path("app.py"), "import nothing_like_this\n").unwrap();
+    let theirs = comparable(emulator(&unpacked.path(""), &python, "app.handler", "{}"), &folder);
+    for project in [&own, &project] {
+        project.write(
+            "lambda-pack.toml",
+            &(project.read("lambda-pack.toml") + "[checks]\nhandler-not-found = 'ignore'\n"),
+        );
+        let ours = comparable(json_of(&invoke(project, &["f"], "{}")), &folder);
+        if ours != theirs {
+            differences.push(format!("import: {ours} | {theirs}"));
+        }
+    }
+    assert_eq!(differences, Vec::<String>::new());
+}
+
+/// Three languages; one of them with Lambda's own runtime for Rust, another with machine code of packages.
+#[test]
+fn the_fixtures_answer() {
+    let (minor, _) = python();
+    let project = Project::copy_of("monorepo");
+    let config = project.read("lambda-pack.toml").replace("python3.13", &format!("python3.{minor}"));
+    project.write(
+        "lambda-pack.toml",
+        &format!("[defaults]\ntimeout = 30\narchitecture = '{}'\n{config}", host_architecture()),
+    );
+    for name in ["greet", "quote", "clock"] {
+        let run = project.run(&["invoke", name]);
+        assert_eq!(run.code, 0, "{name}: {}\n{}", run.stdout, run.stderr);
+        assert!(json_of(&run).is_object(), "{name}: {}", run.stdout);
+    }
+    let several = project.run(&["invoke"]);
+    assert_eq!((several.code, several.stdout.as_str()), (2, ""));
+    assert!(several.stderr.contains("hint: name one of `clock`, `greet`, `quote`"), "{}", several.stderr);
+}

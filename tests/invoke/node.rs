@@ -1,0 +1,137 @@
+//! Functions of Node.js.
+
+use super::*;
+
+/// One Node.js function.
+fn node(code: &[(&str, &str)], handler: &str, runtime: &str) -> Project {
+    let project = Project::empty();
+    for (file, text) in code {
+        project.write(&format!("f/{file}"), text);
+    }
+    let arch = host_architecture();
+    project.write(
+        "lambda-pack.toml",
+        &format!("[functions.f]\npath = 'f'\nruntime = '{runtime}'\nhandler = '{handler}'\narchitecture = '{arch}'\ntimeout = 20\n"),
+    );
+    project
+}
+
+#[test]
+fn node_answers_in_every_form() {
+    const SHOW: &str = "{ event, id: context.awsRequestId.length, name: context.functionName }";
+    let wanted = json!({"event": {"a": 1}, "id": 36, "name": "f"});
+    let promise = format!("exports.handler = async (event, context) => ({SHOW});\n");
+    let module =
+        format!("import fs from 'node:fs';\nawait 1;\nexport const handler = async (event, context) => {SHOW};\n")
+            .replace("=> {", "=> ({")
+            .replace("};", "});");
+    let callback =
+        format!("exports.a = {{ b: (event, context, callback) => setTimeout(() => callback(null, {SHOW}), 20) }};\n");
+    let done = format!("exports.handler = (event, context) => {{ context.succeed({SHOW}); }};\n");
+    for (file, code, handler, runtime) in [
+        ("index.js", &promise, "index.handler", "nodejs22.x"),
+        ("src/main.mjs", &module, "src/main.handler", "nodejs24.x"),
+        ("index.cjs", &callback, "index.a.b", "nodejs22.x"),
+        ("index.js", &done, "index.handler", "nodejs20.x"),
+    ] {
+        let project = node(&[(file, code)], handler, runtime);
+        let run = invoke(&project, &["f"], r#"{"a": 1}"#);
+        assert_eq!((run.code, json_of(&run)), (0, wanted.clone()), "{file}: {}", run.stderr);
+    }
+    // The folder is one of modules; what it needs comes from a package.
+    let project = node(
+        &[
+            ("package.json", r#"{"type": "module"}"#),
+            ("lib/value.js", "export default 'from a file';\n"),
+            (
+                "index.js",
+                "import value from './lib/value.js';\nexport const handler = async () => { console.log('seen', value); };\n",
+            ),
+        ],
+        "index.handler",
+        "nodejs22.x",
+    );
+    let run = invoke(&project, &["f"], "{}");
+    assert_eq!((run.code, run.stdout.as_str()), (0, "null"), "{}", run.stderr);
+    assert!(run.stderr.contains("\tINFO\tseen from a file\n"), "{}", run.stderr);
+}
+
+#[test]
+fn node_fails_as_on_lambda() {
+    for (code, runtime, kind, message) in [
+        ("exports.handler = async () => { throw new TypeError('bad'); };", "nodejs22.x", "TypeError", "bad"),
+        ("exports.handler = (e, c, done) => done('text');", "nodejs22.x", "string", "text"),
+        (
+            "exports.handler = async () => { null.x; };",
+            "nodejs22.x",
+            "TypeError",
+            "Cannot read properties of null (reading 'x')",
+        ),
+        ("throw new RangeError('at once');\nexports.handler = 1;", "nodejs22.x", "RangeError", "at once"),
+        (
+            "require('semver');\nexports.handler = async () => 1;",
+            "nodejs22.x",
+            "Runtime.ImportModuleError",
+            "Error: Cannot find module 'semver'",
+        ),
+        (
+            "exports.handler = (event, context, callback) => callback();",
+            "nodejs24.x",
+            "Runtime.CallbackHandlerDeprecated",
+            "AWS Lambda has removed support for callback-based function handlers",
+        ),
+        (
+            "exports.handler = async () => { setTimeout(() => { throw new Error('later'); }, 1); await new Promise(r => setTimeout(r, 5000)); };",
+            "nodejs22.x",
+            "Error",
+            "later",
+        ),
+        (
+            "exports.handler = async () => { Promise.reject(new Error('lost')); await new Promise(r => setTimeout(r, 5000)); };",
+            "nodejs22.x",
+            "Runtime.UnhandledPromiseRejection",
+            "Error: lost",
+        ),
+    ] {
+        let run = invoke(&node(&[("index.js", code)], "index.handler", runtime), &["f"], "{}");
+        let document = json_of(&run);
+        assert_eq!((run.code, &document["errorType"]), (1, &json!(kind)), "{document}\n{}", run.stderr);
+        assert!(document["errorMessage"].as_str().unwrap().starts_with(message), "{document}");
+        assert!(document["trace"].is_array());
+    }
+    // Nothing is left to do, and nobody has answered.
+    let run = invoke(
+        &node(&[("index.js", "exports.handler = () => new Promise(() => {});")], "index.handler", "nodejs22.x"),
+        &["f"],
+        "{}",
+    );
+    assert_eq!((run.code, run.stdout.as_str()), (0, "null"), "{}", run.stderr);
+}
+
+#[test]
+fn node_streams() {
+    let code = r#"
+exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
+  if (event.http) stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201 });
+  else stream.setContentType('text/plain');
+  for (let n = 0; n < 3; n++) {
+    stream.write(`part ${n} ${'x'.repeat(event.size ?? 1)}\n`);
+    await new Promise((r) => setTimeout(r, 5));
+  }
+  if (event.fail) throw new Error('half way');
+  stream.end();
+});
+"#;
+    let project = node(&[("index.js", code)], "index.handler", "nodejs22.x");
+    assert_eq!(invoke(&project, &["f"], "{}").stdout, "part 0 x\npart 1 x\npart 2 x\n");
+    // More than an answer may have that is no stream.
+    assert_eq!(invoke(&project, &["f"], r#"{"size": 3000000}"#).stdout.len(), 9_000_024);
+    let http = invoke(&project, &["f"], r#"{"http": true}"#);
+    assert!(http.stdout.starts_with("{\"statusCode\":201}\0\0\0\0\0\0\0\0part 0 x\n"), "{:?}", http.stdout);
+    let failed = invoke(&project, &["f"], r#"{"fail": true}"#);
+    let document = json_of(&failed);
+    assert_eq!(
+        (failed.code, &document["errorType"], &document["errorMessage"]),
+        (1, &json!("Error"), &json!("half way"))
+    );
+}
