@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
-use super::fake_s3::{Request, head, reset};
+use super::faults::{Request, Rules, head, listen, reset};
 
 /// The account that the fake's ECR belongs to.
 pub const ACCOUNT: &str = "111122223333";
@@ -53,14 +53,6 @@ pub enum Fault {
     Damaged,
 }
 
-#[derive(Debug)]
-struct Rule {
-    method: &'static str,
-    part: String,
-    times: usize,
-    fault: Fault,
-}
-
 #[derive(Debug, Default, Clone)]
 pub struct Repo {
     pub blobs: HashMap<String, Vec<u8>>,
@@ -86,7 +78,7 @@ struct State {
     /// Manifests that are refused because the validator sees no blob yet.
     lag: usize,
     blobs_stored: Vec<String>,
-    rules: Vec<Rule>,
+    rules: Rules<Fault>,
     requests: Vec<Request>,
 }
 
@@ -99,16 +91,10 @@ pub struct Fake {
 
 impl Fake {
     fn start(state: State) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let fake = Self { port: listener.local_addr().unwrap().port(), state: Arc::new(Mutex::new(state)) };
-        let server = fake.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let server = server.clone();
-                std::thread::spawn(move || server.serve(stream));
-            }
-        });
-        fake
+        let state = Arc::new(Mutex::new(state));
+        let own = Arc::clone(&state);
+        let port = listen(move |port, stream| Self { port, state: Arc::clone(&own) }.serve(stream));
+        Self { port, state }
     }
 
     /// A registry that asks nobody who he is, creates what is pushed to, and mounts.
@@ -137,7 +123,7 @@ impl Fake {
 
     /// The next `times` requests of this method whose target has `part` meet the fault.
     pub fn fail(&self, method: &'static str, part: &str, times: usize, fault: Fault) -> &Self {
-        self.state.lock().unwrap().rules.push(Rule { method, part: part.to_owned(), times, fault });
+        self.state.lock().unwrap().rules.add(method, part, times, fault);
         self
     }
 
@@ -218,7 +204,8 @@ impl Fake {
     fn serve(&self, mut stream: TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         while let Some(mut request) = head(&mut reader) {
-            let fault = self.fault_for(&request);
+            let target = format!("{} {}", request.target, request.header("x-amz-target"));
+            let fault = self.state.lock().unwrap().rules.of(&request.method, &target);
             let length: usize = request.header("content-length").parse().unwrap_or(0);
             let wanted = match fault {
                 Some(Fault::ResetAfter(n) | Fault::StopAfter(n)) => n.min(length),
@@ -268,15 +255,6 @@ impl Fake {
                 return reset(stream);
             }
         }
-    }
-
-    fn fault_for(&self, request: &Request) -> Option<Fault> {
-        let mut state = self.state.lock().unwrap();
-        let target = format!("{} {}", request.target, request.header("x-amz-target"));
-        let rule =
-            state.rules.iter_mut().find(|r| r.times > 0 && r.method == request.method && target.contains(&r.part))?;
-        rule.times -= 1;
-        Some(rule.fault.clone())
     }
 
     /// Nothing where the connection ends without an answer.

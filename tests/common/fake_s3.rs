@@ -5,29 +5,15 @@
 //! conditional writes" for 409 and 412, "Checking object integrity" for checksums.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
 use sha2::Digest as _;
 
-/// A request as it came.
-#[derive(Debug, Clone)]
-pub struct Request {
-    pub method: String,
-    /// Path and query; of a request to a proxy, the whole URL.
-    pub target: String,
-    pub headers: HashMap<String, String>,
-    pub body: usize,
-}
-
-impl Request {
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", String::as_str)
-    }
-}
+use super::faults::{Request, Rules, head, listen, reset};
 
 /// An object.
 #[derive(Debug, Clone)]
@@ -66,14 +52,6 @@ pub enum Fault {
     Overtaken(&'static [u8]),
 }
 
-#[derive(Debug)]
-struct Rule {
-    method: &'static str,
-    part: String,
-    times: usize,
-    fault: Fault,
-}
-
 #[derive(Debug, Default)]
 struct State {
     /// `Enabled`, `Suspended`, or nothing.
@@ -83,7 +61,7 @@ struct State {
     /// Keeps no checksums, as some stores do.
     forgets_checksums: bool,
     objects: HashMap<String, Vec<Object>>,
-    rules: Vec<Rule>,
+    rules: Rules<Fault>,
     requests: Vec<Request>,
 }
 
@@ -98,21 +76,13 @@ pub struct Fake {
 impl Fake {
     /// A server with one bucket, `box`, that keeps versions.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let state = State { versioning: "Enabled", ..State::default() };
-        let fake = Self {
-            port: listener.local_addr().unwrap().port(),
-            state: Arc::new(Mutex::new(state)),
-            arrived: Arc::default(),
-        };
-        let server = fake.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let server = server.clone();
-                std::thread::spawn(move || server.serve(stream));
-            }
+        let state = Arc::new(Mutex::new(State { versioning: "Enabled", ..State::default() }));
+        let arrived = Arc::<Condvar>::default();
+        let own = (Arc::clone(&state), Arc::clone(&arrived));
+        let port = listen(move |port, stream| {
+            Self { port, state: Arc::clone(&own.0), arrived: Arc::clone(&own.1) }.serve(stream);
         });
-        fake
+        Self { port, state, arrived }
     }
 
     pub fn endpoint(&self) -> String {
@@ -136,7 +106,7 @@ impl Fake {
 
     /// The next `times` requests of this method whose target has `part` meet the fault.
     pub fn fail(&self, method: &'static str, part: &str, times: usize, fault: Fault) -> &Self {
-        self.state.lock().unwrap().rules.push(Rule { method, part: part.to_owned(), times, fault });
+        self.state.lock().unwrap().rules.add(method, part, times, fault);
         self
     }
 
@@ -178,7 +148,7 @@ impl Fake {
             if request.header("expect") == "100-continue" {
                 let _ = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
-            let fault = self.fault_for(&request);
+            let fault = self.state.lock().unwrap().rules.of(&request.method, &request.target);
             let length: usize = request.header("content-length").parse().unwrap_or(0);
             let wanted = match fault {
                 Some(Fault::ResetAfter(n) | Fault::StopAfter(n)) => n.min(length),
@@ -219,16 +189,6 @@ impl Fake {
                 }
             }
         }
-    }
-
-    fn fault_for(&self, request: &Request) -> Option<Fault> {
-        let mut state = self.state.lock().unwrap();
-        let rule = state
-            .rules
-            .iter_mut()
-            .find(|r| r.times > 0 && r.method == request.method && request.target.contains(&r.part))?;
-        rule.times -= 1;
-        Some(rule.fault.clone())
     }
 
     fn answer(&self, request: &Request, body: Vec<u8>, fault: Option<Fault>) -> Answer {
@@ -358,29 +318,6 @@ fn key(target: &str) -> String {
         bytes.push(if byte == b'%' { u8::try_from(hex(rest.next()) * 16 + hex(rest.next())).unwrap() } else { byte });
     }
     String::from_utf8(bytes).unwrap()
-}
-
-/// The first line and the headers.
-pub fn head(reader: &mut impl BufRead) -> Option<Request> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let mut headers = HashMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.insert(name.to_lowercase(), value.trim().to_owned());
-    }
-    Some(Request { method, target, headers, body: 0 })
-}
-
-/// Closes with data unread, which makes the system send a reset.
-pub fn reset(stream: TcpStream) {
-    drop(stream);
 }
 
 #[derive(Debug, Default)]

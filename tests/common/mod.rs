@@ -11,6 +11,7 @@ use serde_json::Value;
 pub mod docker_registry;
 pub mod fake_registry;
 pub mod fake_s3;
+pub mod faults;
 pub mod oci;
 pub mod runtime_api;
 pub mod s3;
@@ -271,6 +272,21 @@ pub fn sandbox() -> Command {
     ]);
     command.args(["--proc", "/proc", "--dev", "/dev"]);
     command
+}
+
+/// Makes a sandbox run its program as Lambda's user, where this system lets one: not below a changed root, where the kernel
+/// makes no user namespaces ("unshare(2)", `EPERM`). There the user stays, without what makes it more than others.
+pub fn as_lambdas_user(command: &mut Command) {
+    static CAN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    let can = *CAN.get_or_init(|| {
+        let mut probe = Command::new("bwrap");
+        probe.args(["--ro-bind", "/", "/", "--unshare-user", "--uid", "993", "true"]).stderr(Stdio::null());
+        probe.status().expect("bwrap is missing: apt-get install bubblewrap").success()
+    });
+    match can {
+        true => command.args(["--unshare-user", "--uid", "993", "--gid", "990"]),
+        false => command.args(["--cap-drop", "ALL"]),
+    };
 }
 
 /// Binds a file or folder where it lies, to be read.

@@ -113,8 +113,9 @@ fn invoke(root: &Path, config: &Value, event: &str) -> String {
     runtime_api::invoke_by(event, |address| {
         let mut command = Command::new("bwrap");
         command.arg("--ro-bind").arg(root).arg("/");
-        command.args(["--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev", "--unshare-user", "--unshare-pid"]);
-        command.args(["--uid", "993", "--gid", "990", "--die-with-parent", "--clearenv"]);
+        command.args(["--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev", "--unshare-pid"]);
+        common::as_lambdas_user(&mut command);
+        command.args(["--die-with-parent", "--clearenv"]);
         command.args(["--chdir", config["config"]["WorkingDir"].as_str().unwrap()]);
         for variable in words("Env") {
             let (name, value) = variable.split_once('=').unwrap();
