@@ -102,35 +102,52 @@ impl Connection {
 
     /// The body of the request, of which at most `limit` bytes are kept.
     pub(super) fn body(&mut self, head: &Head, limit: u64) -> io::Result<Body> {
+        let mut bytes = Vec::new();
+        let body = self.body_to(head, limit, &mut |part| bytes.extend_from_slice(part))?;
+        Ok(Body { bytes, ..body })
+    }
+
+    /// The same, and its first `limit` bytes are handed over as they come instead of kept.
+    pub(super) fn body_to(&mut self, head: &Head, limit: u64, each: &mut dyn FnMut(&[u8])) -> io::Result<Body> {
         if head.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
             self.writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let mut body = Body::default();
         match (head.header("transfer-encoding"), head.header("content-length")) {
-            (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => self.chunks(&mut body, limit)?,
+            (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => self.chunks(&mut body, limit, each)?,
             (Some(_), _) => return Err(bad("it has another coding than chunks, or a length beside one")),
             (None, Some(length)) => {
                 let length = length.trim().parse().map_err(|_| bad("its length is none"))?;
-                self.take(&mut body, length, limit)?;
+                self.take(&mut body, length, limit, each)?;
             }
             (None, None) => {}
         }
         Ok(body)
     }
 
-    fn take(&mut self, body: &mut Body, length: u64, limit: u64) -> io::Result<()> {
+    fn take(&mut self, body: &mut Body, length: u64, limit: u64, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        let mut wanted = length.min(limit.saturating_sub(body.length));
         body.length = body.length.saturating_add(length);
         if body.length > limit.max(MAX_DRAINED) {
             return Err(bad("the body is too large"));
         }
-        let wanted = length.min(limit.saturating_sub(body.bytes.len() as u64));
-        let read = self.reader.by_ref().take(wanted).read_to_end(&mut body.bytes)? as u64;
         let rest = length - wanted;
+        while wanted > 0 {
+            let there = self.reader.fill_buf()?;
+            let part = &there[..there.len().min(usize::try_from(wanted).unwrap_or(usize::MAX))];
+            if part.is_empty() {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            each(part);
+            let read = part.len();
+            self.reader.consume(read);
+            wanted -= read as u64;
+        }
         let drained = io::copy(&mut self.reader.by_ref().take(rest), &mut io::sink())?;
-        if read == wanted && drained == rest { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+        if drained == rest { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
     }
 
-    fn chunks(&mut self, body: &mut Body, limit: u64) -> io::Result<()> {
+    fn chunks(&mut self, body: &mut Body, limit: u64, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         loop {
             let line = self.line()?;
             let size = line.split(';').next().unwrap_or_default().trim();
@@ -138,7 +155,7 @@ impl Connection {
             if size == 0 {
                 break;
             }
-            self.take(body, size, limit)?;
+            self.take(body, size, limit, each)?;
             if !self.line()?.is_empty() {
                 return Err(bad("a chunk is longer than it says"));
             }
@@ -178,12 +195,7 @@ impl Connection {
 
     /// Sends an answer.
     pub(super) fn answer(&mut self, status: u16, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
-        let mut text = format!("HTTP/1.1 {status} {}\r\n", reason(status));
-        for (name, value) in headers {
-            // What comes from elsewhere may not begin another header.
-            let value: String = value.chars().filter(|c| !c.is_control()).collect();
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
+        let mut text = head_of(status, headers);
         if status != 204 {
             text.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
@@ -192,6 +204,29 @@ impl Connection {
         bytes.extend_from_slice(body);
         self.writer.write_all(&bytes)
     }
+
+    /// Begins an answer that comes in parts: each by [`Self::part`], and an empty one ends it.
+    pub(super) fn begin(&mut self, status: u16, headers: &[(&str, &str)]) -> io::Result<()> {
+        let text = head_of(status, headers) + "Transfer-Encoding: chunked\r\n\r\n";
+        self.writer.write_all(text.as_bytes())
+    }
+
+    pub(super) fn part(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+        chunk.extend_from_slice(bytes);
+        chunk.extend_from_slice(b"\r\n");
+        self.writer.write_all(&chunk)
+    }
+}
+
+fn head_of(status: u16, headers: &[(&str, &str)]) -> String {
+    let mut text = format!("HTTP/1.1 {status} {}\r\n", reason(status));
+    for (name, value) in headers {
+        // What comes from elsewhere may not begin another header.
+        let value: String = value.chars().filter(|c| !c.is_control()).collect();
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text
 }
 
 fn owned(headers: &[httparse::Header<'_>]) -> Vec<(String, String)> {

@@ -10,7 +10,7 @@ use super::identifiers;
 use super::limits::INIT_LIMIT;
 use super::log::{Log, Pipe, Watched};
 use super::outcome::{self, Outcome};
-use super::runtime_api::{Answer, Api, Exit, Shared, Task, Told, Waited};
+use super::runtime_api::{Answer, Api, Exit, Form, Shared, Task, Told, Waited};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::process::{Running, Tool};
@@ -38,6 +38,7 @@ pub(super) struct Instance {
 pub(super) struct Request {
     pub(super) event: Vec<u8>,
     pub(super) client_context: Option<String>,
+    pub(super) form: Form,
 }
 
 impl Instance {
@@ -149,6 +150,7 @@ impl Instance {
             trace: identifiers::trace(),
             function_arn: self.prepared.function.arn(),
             client_context: request.client_context,
+            form: request.form,
         });
         match self.api.answer(until) {
             Waited::Done(Answer::Response { bytes, content_type }) => {

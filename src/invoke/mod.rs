@@ -44,6 +44,7 @@ pub use verify::{Known, verify};
 use client::Program;
 use instance::{Instance, Request};
 use log::Log;
+use runtime_api::Form;
 use walls::Walls;
 
 use crate::error::Result;
@@ -158,12 +159,14 @@ impl Prepared {
         self.walls.tool(&program, &variables, &self.scratch, u64::from(self.function.storage) << 20)
     }
 
-    /// Answers one event in an execution environment of its own. What the function logs goes to `sink`.
+    /// Answers one event in an execution environment of its own, as `InvokeWithResponseStream` does: an answer that is
+    /// streamed may have 200 MB. What the function logs goes to `sink`.
     ///
     /// # Errors
     /// When the environment cannot be made; that the function fails is no error of ours.
     pub fn invoke(self: &Arc<Self>, event: &[u8], sink: &Arc<Sink>) -> Result<Outcome> {
         let mut instance = Instance::start(self, Arc::new(Log::new(Arc::clone(sink))))?;
-        Ok(instance.invoke(Request { event: event.to_vec(), ..Request::default() }))
+        let form = Form::Streamed(None);
+        Ok(instance.invoke(Request { event: event.to_vec(), form, ..Request::default() }))
     }
 }

@@ -35,12 +35,33 @@ pub(super) struct Task {
     pub(super) trace: String,
     pub(super) function_arn: String,
     pub(super) client_context: Option<String>,
+    pub(super) form: Form,
+}
+
+/// How an answer is wanted.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Form {
+    /// As `Invoke` gives it: whole, and no larger than answers are, also when the function streams it.
+    #[default]
+    Buffered,
+    /// As large as streams may be; as it comes to whoever takes it, whole where nobody does.
+    Streamed(Option<Stream>),
+}
+
+/// Takes parts of an answer, and may make whoever brings them wait.
+#[derive(Clone)]
+pub(super) struct Stream(pub(super) Arc<dyn Fn(&[u8]) + Send + Sync>);
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stream")
+    }
 }
 
 /// What a runtime has said to an event.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
-    /// It has answered.
+    /// It has answered; without bytes when a [`Stream`] has them.
     Response { bytes: Vec<u8>, content_type: String },
     /// The function has failed: its error document.
     Error(Vec<u8>),
@@ -226,15 +247,15 @@ struct Handler<'a> {
 
 impl Handler<'_> {
     fn answer(&self, head: &Head, connection: &mut Connection) -> io::Result<()> {
-        let body = match head.method.as_str() {
-            "GET" => {
-                connection.body(head, 0)?;
-                Body::default()
-            }
-            _ => connection.body(head, if is_streamed(head) { MAX_STREAMED } else { MAX_RESPONSE } + 1)?,
+        let form = self.form(head);
+        let limit = if matches!(form, Form::Streamed(_)) { MAX_STREAMED } else { MAX_RESPONSE };
+        let body = match (head.method.as_str(), form) {
+            ("GET", _) => connection.body(head, 0)?,
+            (_, Form::Streamed(Some(stream))) => connection.body_to(head, limit, &mut |part| (stream.0)(part))?,
+            _ => connection.body(head, limit)?,
         };
         if let Some(call) = head.path.strip_prefix(RUNTIME) {
-            return self.runtime(call, head, &body, connection);
+            return self.runtime(call, head, &body, limit, connection);
         }
         if let Some(call) = head.path.strip_prefix(EXTENSIONS) {
             return self.extensions(call, head, &body, connection);
@@ -248,7 +269,16 @@ impl Handler<'_> {
         }
     }
 
-    fn runtime(&self, call: &str, head: &Head, body: &Body, connection: &mut Connection) -> io::Result<()> {
+    /// How the body of this request is wanted: streamed, if it is a stream that answers an event which may be.
+    fn form(&self, head: &Head) -> Form {
+        let call = head.path.strip_prefix(RUNTIME).filter(|_| is_streamed(head));
+        let id = call.and_then(|call| call.strip_prefix("invocation/")?.strip_suffix("/response"));
+        let state = self.shared.lock();
+        let current = state.current.as_ref().filter(|task| id == Some(&task.request_id));
+        current.map(|task| task.form.clone()).unwrap_or_default()
+    }
+
+    fn runtime(&self, call: &str, head: &Head, body: &Body, limit: u64, connection: &mut Connection) -> io::Result<()> {
         match (head.method.as_str(), call) {
             ("GET", "invocation/next") => self.next(connection),
             ("POST", "init/error") => {
@@ -261,7 +291,7 @@ impl Handler<'_> {
             // Snapshots are not made: it goes on at once.
             ("GET", "restore/next") => connection.answer(200, JSON, b""),
             ("POST", call) => match call.strip_prefix("invocation/").and_then(|rest| rest.split_once('/')) {
-                Some((id, "response")) => self.done(id, response(head, body), connection),
+                Some((id, "response")) => self.done(id, response(head, body, limit), connection),
                 Some((id, "error")) => self.done(id, Answer::Error(body.bytes.clone()), connection),
                 _ => connection.answer(404, &[], b"404 page not found\n"),
             },
@@ -390,8 +420,7 @@ fn is_size_error(document: &[u8]) -> bool {
 }
 
 /// What a response is: the bytes, or the error that came after them, or that they are too many.
-fn response(head: &Head, body: &Body) -> Answer {
-    let limit = if is_streamed(head) { MAX_STREAMED } else { MAX_RESPONSE };
+fn response(head: &Head, body: &Body, limit: u64) -> Answer {
     if body.length > limit {
         let message = format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
         return Answer::Error(super::outcome::document(TOO_LARGE, &message));

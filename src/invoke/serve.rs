@@ -1,7 +1,9 @@
-//! Lambda's endpoint, as far as invoking goes: `POST /2015-03-31/functions/NAME/invocations`. Execution environments stay
-//! warm, and there are as many as events that are answered at once.
+//! Lambda's endpoint, as far as invoking goes: `POST /2015-03-31/functions/NAME/invocations`, and its counterpart for answers
+//! that are streamed. Execution environments stay warm, and there are as many as events that are answered at once.
 //!
 //! Source: "Invoke" in the AWS Lambda API Reference.
+
+mod stream;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,6 +19,7 @@ use super::instance::{Instance, Request};
 use super::limits::{MAX_ASYNC_EVENT, MAX_EVENT};
 use super::log::Log;
 use super::outcome::Outcome;
+use super::runtime_api::Form;
 use super::{DeadLetters, Prepared, Sink};
 use crate::error::{Error, Result};
 
@@ -81,6 +84,19 @@ struct Warm {
     waiting: usize,
 }
 
+/// What is asked of Lambda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Invoke,
+    InvokeWithResponseStream,
+}
+
+/// The operations, with what stands before and behind a function's name.
+const OPERATIONS: [(&str, &str, Operation); 2] = [
+    ("/2015-03-31/functions/", "/invocations", Operation::Invoke),
+    ("/2021-11-15/functions/", "/response-streaming-invocations", Operation::InvokeWithResponseStream),
+];
+
 /// An answer that is no outcome of a function.
 struct Refusal(u16, &'static str, String);
 
@@ -96,7 +112,7 @@ impl Stage {
         let is_event = head.header("x-amz-invocation-type") == Some("Event");
         let limit = if is_event { MAX_ASYNC_EVENT } else { MAX_EVENT };
         let body = connection.body(head, limit + 1)?;
-        let done = self.find(head).and_then(|function| {
+        let done = self.find(head).and_then(|(function, operation)| {
             if body.length > limit {
                 let message = format!("Request must be smaller than {limit} bytes for the InvokeFunction operation");
                 return Err(Refusal(413, "RequestTooLargeException", message));
@@ -106,8 +122,8 @@ impl Stage {
                 let message = format!("Could not parse request body into json: {error}");
                 return Err(Refusal(400, "InvalidRequestContentException", message));
             }
-            let request = Request { event, client_context: client_context(head)? };
-            self.carry_out(&function, head, request, connection)
+            let request = Request { event, client_context: client_context(head)?, form: Form::Buffered };
+            self.carry_out(&function, operation, head, request, connection)
         });
         match done {
             Ok(answered) => answered,
@@ -119,13 +135,15 @@ impl Stage {
         }
     }
 
-    fn find(&self, head: &Head) -> Result<Arc<Function>, Refusal> {
+    fn find(&self, head: &Head) -> Result<(Arc<Function>, Operation), Refusal> {
         // Pages in a browser of this machine may send requests, but not without saying where they come from.
         if head.header("origin").is_some() {
             return Err(Refusal(403, "AccessDeniedException", "requests of web pages are not answered".to_owned()));
         }
-        let rest = head.path.strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.strip_suffix("/invocations"));
-        let Some(name) = rest.filter(|_| head.method == "POST") else {
+        let named = OPERATIONS.iter().find_map(|(before, behind, operation)| {
+            Some((head.path.strip_prefix(before)?.strip_suffix(behind)?, *operation))
+        });
+        let Some((name, operation)) = named.filter(|_| head.method == "POST") else {
             let message = format!("`{} {}` is not answered here; functions are invoked", head.method, head.path);
             return Err(Refusal(404, "UnknownOperationException", message));
         };
@@ -137,24 +155,29 @@ impl Stage {
             Some((_, rest)) => known(rest.split(':').next().unwrap_or(rest)),
             None => known(name.split(':').next().unwrap_or(&name)),
         };
-        named.ok_or_else(|| Refusal(404, "ResourceNotFoundException", format!("Function not found: {name}")))
+        let refusal = || Refusal(404, "ResourceNotFoundException", format!("Function not found: {name}"));
+        named.map(|function| (function, operation)).ok_or_else(refusal)
     }
 
     fn carry_out(
         &self,
         function: &Arc<Function>,
+        operation: Operation,
         head: &Head,
         request: Request,
         connection: &mut Connection,
     ) -> Result<io::Result<()>, Refusal> {
+        let with_log = head.header("x-amz-log-type") == Some("Tail");
         match head.header("x-amz-invocation-type").unwrap_or("RequestResponse") {
+            "RequestResponse" if operation == Operation::InvokeWithResponseStream => {
+                stream::respond(function, request, with_log, &self.sink, connection)
+            }
             "RequestResponse" => {
                 let outcome = function.invoke(request, &self.sink)?;
-                let with_log = head.header("x-amz-log-type") == Some("Tail");
                 Ok(respond(&outcome, with_log, connection))
             }
             "DryRun" => Ok(connection.answer(204, &[], b"")),
-            "Event" => {
+            "Event" if operation == Operation::Invoke => {
                 function.accept(request, &self.sink)?;
                 Ok(connection.answer(202, &[("x-amzn-RequestId", &super::identifiers::uuid())], b""))
             }

@@ -2,19 +2,16 @@
 
 use super::*;
 
-/// What the emulator answers to an event, for the package in a folder.
-fn emulator(folder: &Path, (minor, python): &(u8, PathBuf), handler: &str, event: &str) -> Value {
+/// What the emulator answers to an event: for a program that is a runtime, with the package in a folder.
+fn asked(mut runtime: Command, folder: &Path, event: &str) -> String {
     let rie = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/bin/aws-lambda-rie");
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let (address, api) = (free(), free());
     let mut command = Command::new(&rie);
     command.args(["--runtime-interface-emulator-address", &address, "--runtime-api-address", &api]);
-    command.arg(python).args(["-u", "-S", "-m", "awslambdaric", handler]);
-    command.current_dir(folder).env_clear().env("PYTHONPATH", folder).env("LAMBDA_TASK_ROOT", folder);
-    command
-        .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "2")
-        .env("PATH", "/usr/bin:/bin")
-        .env("AWS_EXECUTION_ENV", format!("AWS_Lambda_python3.{minor}"));
+    command.arg(runtime.get_program()).args(runtime.get_args()).current_dir(folder).env_clear();
+    runtime.env("LAMBDA_TASK_ROOT", folder).env("AWS_LAMBDA_FUNCTION_TIMEOUT", "2").env("PATH", "/usr/bin:/bin");
+    command.envs(runtime.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let log = tempfile::tempfile().unwrap();
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     let _running =
@@ -35,8 +32,16 @@ fn emulator(folder: &Path, (minor, python): &(u8, PathBuf), handler: &str, event
     .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
-    let body = text.split_once("\r\n\r\n").unwrap().1;
-    serde_json::from_str(body).unwrap_or_else(|_| json!(body))
+    text.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+/// What it answers for a handler and Lambda's client for Python.
+fn emulator(folder: &Path, (minor, python): &(u8, PathBuf), handler: &str, event: &str) -> Value {
+    let mut client = Command::new(python);
+    client.args(["-u", "-S", "-m", "awslambdaric", handler]).env("PYTHONPATH", folder);
+    client.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_python3.{minor}"));
+    let body = asked(client, folder, event);
+    serde_json::from_str(&body).unwrap_or_else(|_| json!(body))
 }
 
 /// Documents without what differs from request to request.
@@ -124,4 +129,66 @@ fn the_fixtures_answer() {
     let several = project.run(&["invoke"]);
     assert_eq!((several.code, several.stdout.as_str()), (2, ""));
     assert!(several.stderr.contains("hint: name one of `clock`, `greet`, `quote`"), "{}", several.stderr);
+}
+
+/// A runtime that streams what it is told to, as it is documented for runtimes of one's own.
+const STREAMS: &str = r#"
+import base64, http.client, json, os, time
+host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
+while True:
+    c = http.client.HTTPConnection(host, int(port))
+    c.request("GET", "/2018-06-01/runtime/invocation/next")
+    r = c.getresponse()
+    event, id = json.loads(r.read()), r.headers["Lambda-Runtime-Aws-Request-Id"]
+    c.close()
+    c = http.client.HTTPConnection(host, int(port))
+    c.putrequest("POST", "/2018-06-01/runtime/invocation/%s/response" % id)
+    for name, value in [("Lambda-Runtime-Function-Response-Mode", "streaming"), ("Transfer-Encoding", "chunked"),
+                        ("Content-Type", "text/plain"),
+                        ("Trailer", "Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body")]:
+        c.putheader(name, value)
+    c.endheaders()
+    for n in range(event["parts"]):
+        part = ("part %d %s\n" % (n, "x" * event.get("size", 1))).encode()
+        c.send(b"%x\r\n%s\r\n" % (len(part), part))
+        time.sleep(event.get("pause", 0))
+    end = b"0\r\n"
+    if "fail" in event:
+        body = base64.b64encode(json.dumps({"errorMessage": event["fail"], "errorType": "Half.Way"}).encode())
+        end += b"Lambda-Runtime-Function-Error-Type: Half.Way\r\nLambda-Runtime-Function-Error-Body: " + body + b"\r\n"
+    c.send(end + b"\r\n")
+    c.getresponse().read()
+"#;
+
+/// What is streamed is the same to whoever waits for the whole of it.
+#[test]
+fn the_emulator_says_the_same_of_streams() {
+    let (minor, python) = python();
+    let python = python.canonicalize().unwrap();
+    let project = told("timeout = 2\n");
+    // A client of the package's own, in the place of Lambda's.
+    project.write("f/awslambdaric/__init__.py", "").write("f/runtime_client.py", "");
+    project.write("f/awslambdaric/__main__.py", &format!("def main(args):\n    exec({STREAMS:?})\n"));
+    project.build::<&str>(&[]);
+    let unpacked = project.unpack("f.zip");
+    let folder = unpacked.path("");
+    let both = |event: &str| {
+        let mut runtime = Command::new(&python);
+        runtime.args(["-u", "-S", "-c", "import awslambdaric.__main__ as m; m.main([])"]).env("PYTHONPATH", &folder);
+        runtime.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_python3.{minor}"));
+        (invoke(&project, &["f"], event), asked(runtime, &folder, event))
+    };
+    for event in [r#"{"parts": 3, "pause": 0.1}"#, r#"{"parts": 0}"#, r#"{"parts": 2, "size": 3000000}"#] {
+        let (ours, theirs) = both(event);
+        assert_eq!(ours.code, 0, "{}", ours.stderr);
+        assert!(ours.stdout == theirs, "{event}: {} bytes, {}", ours.stdout.len(), &theirs[..theirs.len().min(300)]);
+    }
+    // Nothing follows what was sent when the time is over; the emulator gives the bare message here, too.
+    let (ours, theirs) = both(r#"{"parts": 4, "pause": 1}"#);
+    let message = json_of(&ours)["errorMessage"].as_str().unwrap().to_owned();
+    assert_eq!(message.split_once(" Error: ").unwrap().1, theirs);
+    // The emulator forgets what comes behind the parts. Lambda tells of it: "Response streaming" for custom runtimes.
+    let (ours, theirs) = both(r#"{"parts": 1, "fail": "no more"}"#);
+    assert_eq!(theirs, "part 0 x\n");
+    assert_eq!((ours.code, json_of(&ours)), (1, json!({"errorMessage": "no more", "errorType": "Half.Way"})));
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// One Node.js function.
-fn node(code: &[(&str, &str)], handler: &str, runtime: &str) -> Project {
+pub(crate) fn node(code: &[(&str, &str)], handler: &str, runtime: &str) -> Project {
     let project = Project::empty();
     for (file, text) in code {
         project.write(&format!("f/{file}"), text);
@@ -108,20 +108,23 @@ fn node_fails_as_on_lambda() {
     assert_eq!((run.code, run.stdout.as_str()), (0, "null"), "{}", run.stderr);
 }
 
-#[test]
-fn node_streams() {
-    let code = r#"
+/// Three parts, of a size, with pauses, and failing at their end.
+pub(crate) const STREAMS: &str = r#"
 exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
   if (event.http) stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201 });
   else stream.setContentType('text/plain');
   for (let n = 0; n < 3; n++) {
     stream.write(`part ${n} ${'x'.repeat(event.size ?? 1)}\n`);
-    await new Promise((r) => setTimeout(r, 5));
+    await new Promise((r) => setTimeout(r, event.pause ?? 5));
   }
   if (event.fail) throw new Error('half way');
   stream.end();
 });
 "#;
+
+#[test]
+fn node_streams() {
+    let code = STREAMS;
     let project = node(&[("index.js", code)], "index.handler", "nodejs22.x");
     assert_eq!(invoke(&project, &["f"], "{}").stdout, "part 0 x\npart 1 x\npart 2 x\n");
     // More than an answer may have that is no stream.

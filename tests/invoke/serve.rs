@@ -41,6 +41,29 @@ impl Served {
         (output.status.success(), said, std::fs::read(&file).unwrap_or_default())
     }
 
+    /// The events that the SDK for Python gets of a streamed answer, each with the seconds since it has asked.
+    fn streamed(&self, function: &str, event: &str) -> Vec<Value> {
+        const ASK: &str = r#"
+import boto3, json, sys, time
+client = boto3.client("lambda", endpoint_url=sys.argv[1], region_name="eu-west-1")
+begin = time.time()
+answer = client.invoke_with_response_stream(FunctionName=sys.argv[2], Payload=sys.argv[3], LogType="Tail")
+print(json.dumps({"status": answer["StatusCode"], "version": answer["ExecutedVersion"]}))
+for event in answer["EventStream"]:
+    (name, value), = event.items()
+    text = value["Payload"].decode() if name == "PayloadChunk" else value
+    print(json.dumps({"after": time.time() - begin, name: text}))
+"#;
+        let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/venv/bin/python");
+        let mut command = Command::new(&python);
+        common::aws(&mut command, &self.endpoint, "key", "secret");
+        let output = command.args(["-c", ASK, &self.endpoint, function, event]).output();
+        let output = output.unwrap_or_else(|e| panic!("{} cannot be run ({e}): run `make tools`", python.display()));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// An answer to bytes on a connection, without a client in between.
     fn raw(&self, request: &str) -> String {
         let mut stream = std::net::TcpStream::connect(self.endpoint.strip_prefix("http://").unwrap()).unwrap();
@@ -123,4 +146,63 @@ fn the_aws_command_line_invokes_what_is_served() {
             || std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|s| s.contains(") Z "))
     });
     assert!(served.log.lock().unwrap().contains("START RequestId"));
+}
+
+/// The SDK for Python reads the parts while they are made, and how it has ended.
+#[test]
+fn streamed_answers_come_as_they_are_made() {
+    let project = node::node(&[("index.js", node::STREAMS)], "index.handler", "nodejs22.x");
+    let served = serve(&project);
+    let events = served.streamed("f", r#"{"pause": 400}"#);
+    assert_eq!(events[0], json!({"status": 200, "version": "$LATEST"}));
+    let parts: Vec<&str> = events.iter().filter_map(|event| event["PayloadChunk"].as_str()).collect();
+    assert_eq!(parts, ["part 0 x\n", "part 1 x\n", "part 2 x\n"]);
+    // Not at once: there are 400 ms between one and the next.
+    let after = |n: usize| events[n]["after"].as_f64().unwrap();
+    assert!(after(3) - after(1) > 0.5, "{events:?}");
+    let end = &events.last().unwrap()["InvokeComplete"];
+    assert!(end.get("ErrorCode").is_none() && end["LogResult"].is_string(), "{end}");
+    // More than an answer may have that is no stream.
+    let events = served.streamed("f", r#"{"size": 3000000}"#);
+    let bytes: usize = events.iter().filter_map(|event| event["PayloadChunk"].as_str()).map(str::len).sum();
+    assert_eq!(bytes, 9_000_024);
+    // Nor may it here, where the whole is waited for.
+    let (ok, said, answer) = served.aws("f", &["--payload", r#"{"size": 3000000}"#]);
+    assert!(ok && said.contains("\"FunctionError\": \"Unhandled\""), "{said}");
+    let document: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(document["errorType"], "Function.ResponseSizeTooLarge");
+    // What was sent before it has failed is there, and that it has.
+    let events = served.streamed("f", r#"{"fail": true}"#);
+    assert_eq!(events.iter().filter(|event| event.get("PayloadChunk").is_some()).count(), 3);
+    let end = &events.last().unwrap()["InvokeComplete"];
+    let details: Value = serde_json::from_str(end["ErrorDetails"].as_str().unwrap()).unwrap();
+    assert_eq!((&end["ErrorCode"], &details["errorMessage"]), (&json!("Error"), &json!("half way")));
+    // A function that streams nothing answers in one part, and fails without one.
+    project.write(
+        "f/index.js",
+        "exports.handler = async (event) => { if (event.fail) throw new Error('no'); return {a: event.a}; };",
+    );
+    soon("it is not packed anew", || served.log.lock().unwrap().contains("packed anew"));
+    let events = served.streamed("f", r#"{"a": 7}"#);
+    assert_eq!((events.len(), &events[1]["PayloadChunk"]), (3, &json!("{\"a\":7}")));
+    let events = served.streamed("f", r#"{"fail": 1}"#);
+    assert_eq!((events.len(), &events[1]["InvokeComplete"]["ErrorCode"]), (2, &json!("Error")));
+    // Clients that go away leave an environment that answers the next event.
+    let head = "POST /2021-11-15/functions/f/response-streaming-invocations HTTP/1.1\r\n";
+    project.write("f/index.js", node::STREAMS);
+    soon("it is not packed anew", || served.log.lock().unwrap().matches("packed anew").count() == 2);
+    for _ in 0..20 {
+        let mut stream = std::net::TcpStream::connect(served.endpoint.strip_prefix("http://").unwrap()).unwrap();
+        write!(stream, "{head}Content-Length: 17\r\n\r\n{{\"size\": 3000000}}").unwrap();
+        stream.read_exact(&mut [0; 100]).unwrap();
+    }
+    assert_eq!(served.streamed("f", "{}").len(), 5);
+    // It is not asked for what is not waited for; and refusals are what they are elsewhere.
+    for (request, said) in [
+        (format!("{head}X-Amz-Invocation-Type: Event\r\n"), "InvalidParameterValueException"),
+        (head.replace("/f/", "/g/"), "ResourceNotFoundException"),
+    ] {
+        let refused = served.raw(&format!("{request}Connection: close\r\nContent-Length: 2\r\n\r\n{{}}"));
+        assert!(refused.contains(said), "{refused}");
+    }
 }

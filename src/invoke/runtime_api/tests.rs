@@ -33,6 +33,7 @@ fn task() -> Task {
         trace: "Root=1".to_owned(),
         function_arn: "arn".to_owned(),
         client_context: Some("{\"a\": \"b\\r\\nc\"}".to_owned()),
+        form: Form::Streamed(None),
     }
 }
 
