@@ -42,11 +42,11 @@ impl Manager {
             Self::Yarn => "yarn/bin/yarn.js",
             Self::Berry => "@yarnpkg/cli-dist/bin/yarn.js",
             Self::Bun => {
-                let platforms = std::fs::read_dir(tools.join("@oven")).unwrap();
-                let binaries = platforms.map(|entry| entry.unwrap().path().join("bin/bun"));
-                return Command::new(
-                    { binaries }.find(|path| path.is_file()).expect("bun is missing: run `make tools`"),
-                );
+                // npm before 10.4 installs those of all C libraries.
+                let platforms = std::fs::read_dir(tools.join("@oven")).unwrap().map(|entry| entry.unwrap().path());
+                let mut binaries = platforms.filter(|path| !path.display().to_string().ends_with("-musl"));
+                let binary = binaries.find_map(|path| Some(path.join("bin/bun")).filter(|bun| bun.is_file()));
+                return Command::new(binary.expect("bun is missing: run `make tools`"));
             }
         };
         let mut command = Command::new("node");

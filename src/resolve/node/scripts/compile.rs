@@ -54,6 +54,17 @@ impl Compiled {
         Ok(if self.is_cxx { tool } else { tool.env("LINK", "cc") })
     }
 
+    /// What has to be installed before it can be compiled at all.
+    pub(super) fn missing(&self) -> Option<String> {
+        match &self.compilers {
+            None => Some(format!("there is no compiler for {} here: {INSTALL_ZIG}", self.aim)),
+            Some(Compilers::Host { cxx: None, .. }) if self.is_cxx => {
+                Some(format!("it is C++, and there is no C++ compiler here: install g++, or {INSTALL_ZIG}"))
+            }
+            Some(_) => None,
+        }
+    }
+
     /// How it is compiled, for a person; also where headers come from when they are not here.
     pub(super) fn note(&self, label: &str, node: &LocalNode) -> String {
         let with = self.compilers.as_ref().map_or_else(|| "no compiler".to_owned(), Compilers::to_string);
@@ -139,6 +150,12 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
+        let c = Some(Compilers::Host { c: "cc".to_owned(), cxx: None });
+        let says = |compilers: &Option<Compilers>, is_cxx| {
+            Compiled { aim: AIM, compilers: compilers.clone(), is_cxx }.missing().unwrap_or_default()
+        };
+        assert!(says(&c, true).contains("install g++") && says(&c, false).is_empty());
+        assert!(says(&None, false).contains("no compiler for arm64"));
         let compiled = Compiled { aim: AIM, compilers: None, is_cxx: false };
         let node = LocalNode { version: "22.1.0".to_owned(), abi: "127".to_owned(), headers: None };
         let note = compiled.note("a 1.0.0", &node);

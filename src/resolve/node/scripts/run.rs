@@ -76,7 +76,17 @@ pub(super) fn run(job: &Job<'_>, context: &Context<'_>) -> Result<Done> {
     if let Some(compiled) = job.compiled {
         tool = compiled.applied(tool, job.node, &home.with_file_name("bin"), &home)?;
     }
-    let said = tool.run().map_err(|failure| failed(job.label, failure))?.stderr;
+    let said = tool
+        .run()
+        .map_err(|failure| {
+            let missing = job.compiled.and_then(Compiled::missing);
+            let error = failed(job.label, failure);
+            match missing {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })?
+        .stderr;
     if Events::read(&said).begun.is_empty() {
         return Err(Error::failed(format!("npm ran none of the install scripts of {}", job.label))
             .hint("take it from `allow-scripts`, or look at what `npm rebuild --loglevel=info` says of it"));
