@@ -21,7 +21,9 @@ test-full: test test-corpus test-sam test-bare
 
 # What is packed of popular packages is what uv and npm would install for the target.
 test-corpus: tools
+	@tests/setup corpus
 	cargo test --locked --features corpus --test corpus -- --nocapture
+	cargo test --locked --features corpus --test invoke corpus -- --nocapture
 
 # What becomes of thirty templates, beside what `sam build` and `sam package` make of them.
 test-sam: tools

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What the emulator answers to an event: for a program that is a runtime, with the package in a folder.
-fn asked(mut runtime: Command, folder: &Path, event: &str) -> String {
+pub(crate) fn asked(mut runtime: Command, folder: &Path, event: &str) -> String {
     let rie = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/bin/aws-lambda-rie");
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let (address, api) = (free(), free());

@@ -4,6 +4,8 @@
 mod answers;
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "corpus")]
+mod corpus;
 mod emulator;
 mod node;
 mod sandbox;
