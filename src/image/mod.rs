@@ -13,6 +13,7 @@ mod gzip;
 mod inspect;
 pub mod layout;
 mod listing;
+mod members;
 mod merged;
 mod opened;
 mod save;
