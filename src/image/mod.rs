@@ -16,9 +16,12 @@ mod listing;
 mod members;
 mod merged;
 mod opened;
+mod rooted;
 mod save;
 mod tar;
 mod types;
+#[cfg(unix)]
+mod unpack;
 mod verify;
 
 pub use base::BaseReference;
@@ -30,8 +33,11 @@ pub(crate) use inspect::{is_archive, open_artifact, rewrite};
 pub(crate) use listing::What;
 pub(crate) use merged::{Merged, Node};
 pub use opened::Base;
+pub(crate) use rooted::Rooted;
 pub(crate) use save::save;
 pub use types::*;
+#[cfg(unix)]
+pub(crate) use unpack::unpack;
 pub use verify::Verified;
 
 /// What the images of AWS are started by. It takes exactly one argument, the handler, and starts `/var/runtime/bootstrap`.

@@ -5,6 +5,7 @@ mod answers;
 #[path = "../common/mod.rs"]
 mod common;
 mod emulator;
+mod images;
 mod node;
 mod sandbox;
 mod serve;
