@@ -3,6 +3,8 @@
 //! A base is anything that gives manifests and blobs ([`Blobs`]); what is built is a plain value ([`BuiltImage`]) that
 //! says of each layer where its bytes are, so that whoever pushes it need not know how it came to be.
 
+#[cfg(unix)]
+mod ahead;
 mod archive;
 pub mod base;
 mod build;

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
+use super::ahead::ahead;
 use super::members::{self, Member};
 use super::rooted::Rooted;
 use super::{BuiltImage, BuiltLayer, Verified, compression};
@@ -108,19 +109,18 @@ impl Unpacker {
         vec![format!("devices, pipes and sockets of the image are not there: {}", names.join(", "))]
     }
 
-    fn layer(&mut self, blob: impl Read, layer: &BuiltLayer, task: &Task<'_>) -> io::Result<()> {
+    fn layer(&mut self, blob: impl Read + Send, layer: &BuiltLayer, task: &Task<'_>) -> io::Result<()> {
         self.fresh.clear();
-        let mut packed = BufReader::with_capacity(256 << 10, Verified::new(blob, &layer.descriptor));
-        let plain = {
-            let tar = compression::open(&mut packed)?;
+        let packed = BufReader::with_capacity(256 << 10, Verified::new(blob, &layer.descriptor));
+        // The blob's digest is compared at its end.
+        let inflate = |out: &mut dyn Write| compression::unpack(packed, out, u64::MAX).map(drop);
+        let plain = ahead(inflate, |tar| {
             let mut counted = Counted { inner: tar, hash: Sha256::new(), left: self.room, untold: 0, task };
             members::each(&mut counted, |entry| self.entry(entry))?;
             io::copy(&mut counted, &mut io::sink())?;
             self.room = counted.left;
-            Digest::of_sha256(counted.hash)
-        };
-        // The blob's digest is compared at its end.
-        io::copy(&mut packed, &mut io::sink())?;
+            Ok(Digest::of_sha256(counted.hash))
+        })?;
         if plain != layer.diff_id {
             let said = format!("it holds {plain}, and the config says {}", layer.diff_id);
             return Err(io::Error::new(io::ErrorKind::InvalidData, said));

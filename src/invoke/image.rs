@@ -64,7 +64,7 @@ impl Image {
         let starter = built.starter()?;
         let roots = store.roots();
         let mut fill = |at: &Path| {
-            check_space(function, packed.bytes, roots.folder())?;
+            check_space(function, packed.bytes, fsio::free_bytes(roots.folder()), roots.folder())?;
             let total = Some(packed.bytes).filter(|bytes| *bytes > 0);
             let label = format!("Unpacking the image of {}", function.name);
             let task = Task::begin(reporter, label, total, Unit::Bytes);
@@ -186,8 +186,8 @@ pub(super) fn no_walls() -> Error {
 }
 
 /// Whether an image has room where it is to be unpacked.
-fn check_space(function: &Function, needed: u64, folder: &Path) -> Result<()> {
-    match fsio::free_bytes(folder) {
+fn check_space(function: &Function, needed: u64, free: Option<u64>, folder: &Path) -> Result<()> {
+    match free {
         Some(free) if free < needed => Err(Error::failed(format!(
             "the image of `{}` is {} when it is unpacked, and {} are free in `{}`",
             function.name,
@@ -235,4 +235,20 @@ fn unpack(image: &BuiltImage, at: &Path, task: &Task<'_>) -> Result<Vec<String>>
 #[cfg(not(unix))]
 fn unpack(_image: &BuiltImage, _at: &Path, _task: &Task<'_>) -> Result<Vec<String>> {
     Err(no_walls())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_has_no_room_is_refused_before_it_is_unpacked() {
+        let function = Function::new("f", crate::lambda::find("provided.al2023").unwrap(), "");
+        let check = |needed, free| check_space(&function, needed, free, Path::new("/store"));
+        assert!(check(5_000_000_000, Some(5_000_000_000)).is_ok() && check(1, None).is_ok());
+        assert_eq!(
+            check(9_100_000_000, Some(3_000_000_000)).unwrap_err().message(),
+            "the image of `f` is 9.1 GB when it is unpacked, and 3.0 GB are free in `/store`"
+        );
+    }
 }

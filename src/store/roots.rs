@@ -281,7 +281,7 @@ mod tests {
         assert_eq!((first.path(), again.notes(), count.get()), (again.path(), ["a note".to_owned()].as_slice(), 1));
         // What is run does not go, and neither is it replaced.
         assert_eq!(roots.prune(Duration::ZERO), (0, 0));
-        fs::write(first.path().join("etc/x"), "mine").unwrap();
+        fsio::write_atomic(&first.path().join("etc/x"), b"mine").unwrap();
         let private = open(b"1");
         assert!(private.path() != first.path() && count.get() == 2);
         let place = private.path().to_owned();

@@ -59,7 +59,7 @@ impl Trial {
     fn new(limit: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("root")).unwrap();
-        fs::write(dir.path().join("secret"), "secret").unwrap();
+        fsio::write_atomic(&dir.path().join("secret"), b"secret").unwrap();
         let unpacker = Unpacker::new(&dir.path().join("root"), limit);
         Self { dir, unpacker }
     }
