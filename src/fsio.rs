@@ -7,6 +7,7 @@ pub use copy::Copy;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 use crate::interrupt::{self, Remembered};
@@ -125,6 +126,34 @@ pub fn write_new(path: &Path, bytes: &[u8], executable: bool) -> Result<()> {
     let written = file.and_then(|mut file| file.write_all(bytes).map(|()| file));
     let set = written.and_then(|file| set_mode(&file, if executable { 0o755 } else { 0o644 }));
     set.map_err(|e| Error::io("write", path, &e))
+}
+
+/// Copies into a file that is not there yet, with this mode whatever the umask is, and this time. Gives the bytes. What fails is
+/// told as it came: whoever unpacks an archive names the path in there.
+///
+/// # Errors
+/// When it is there, or cannot be written; and when `from` cannot be read.
+pub fn copy_new(path: &Path, from: &mut dyn Read, mode: u32, modified: Option<SystemTime>) -> io::Result<u64> {
+    let mut file = File::create_new(path)?;
+    let written = io::copy(from, &mut file)?;
+    set_mode(&file, mode)?;
+    if let Some(modified) = modified {
+        file.set_modified(modified)?;
+    }
+    Ok(written)
+}
+
+/// Bytes that this user may still write where a folder is; nothing where that cannot be known.
+#[cfg(target_os = "linux")]
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    let told = nix::sys::statvfs::statvfs(folder).ok()?;
+    told.blocks_available().checked_mul(told.fragment_size())
+}
+
+/// Bytes that this user may still write where a folder is; nothing where that cannot be known.
+#[cfg(not(target_os = "linux"))]
+pub fn free_bytes(_folder: &Path) -> Option<u64> {
+    None
 }
 
 /// Lets everybody execute a file.

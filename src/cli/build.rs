@@ -65,7 +65,7 @@ fn build_and_print(build: &BuildArgs) -> Result<Vec<Finding>, Failures> {
             pipeline::self_check(project, session, &built)?;
         }
         if build.verify {
-            let found = invoke::verify(project, &built, &session.options.out_dir, args.output)?;
+            let found = invoke::verify(project, &built, session, args.output)?;
             built.add_findings(project, session, found)?;
         }
         let style = Style::stdout(args.output);

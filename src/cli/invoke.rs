@@ -16,7 +16,7 @@ use crate::aws;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Level};
 use crate::fsio;
-use crate::invoke::{self, DeadLetters, Delivery, Function, Known, Outcome, Prepared, Service, Sink};
+use crate::invoke::{self, DeadLetters, Delivery, Function, Known, Outcome, Packed, Prepared, Service, Sink};
 use crate::lambda;
 use crate::pipeline::{self, Built, Failures, ManifestFunction, Session};
 use crate::project::{self, Project};
@@ -173,11 +173,11 @@ impl InvokeArgs {
             if let Some(seconds) = self.timeout {
                 function.timeout = Duration::from_secs(seconds.into());
             }
-            let made_of = format!("{:?} {function:?}", zips(&built, described));
+            let made_of = format!("{:?} {function:?}", digests(&built, described));
             if standing.get(&described.name) == Some(&made_of) {
                 continue;
             }
-            let prepared = match prepare(&built, described, function, out_dir) {
+            let prepared = match prepare(&built, described, function, session) {
                 // The others are served all the same.
                 Err(error) if built.manifest.functions.len() > 1 => {
                     let why = format!("`{}` is not served: {error}", described.name);
@@ -202,10 +202,11 @@ impl InvokeArgs {
 }
 
 /// The digests of what a function is unpacked from.
-fn zips(built: &Built, described: &ManifestFunction) -> Vec<String> {
+fn digests(built: &Built, described: &ManifestFunction) -> Vec<String> {
     let layers = described.layers.iter().filter_map(|name| built.manifest.layers.iter().find(|l| l.name == *name));
     let artifacts = described.artifact.iter().chain(layers.filter_map(|layer| layer.artifact.as_ref()));
-    artifacts.map(|artifact| artifact.sha256.clone()).collect()
+    let image = described.image.iter().map(|image| image.digest.clone());
+    artifacts.map(|artifact| artifact.sha256.clone()).chain(image).collect()
 }
 
 fn warn(notes: &[String], output: OutputArgs) {
@@ -238,11 +239,12 @@ fn function(built: &Built, described: &ManifestFunction, region: &str) -> Result
     Ok(function)
 }
 
-fn prepare(built: &Built, described: &ManifestFunction, function: Function, out_dir: &Path) -> Result<Prepared> {
-    if described.package_type != "Zip" {
-        let error =
-            Error::failed(format!("`{}` is an image, and images are not run here by this version", described.name));
-        return Err(error.hint("functions that are zips are"));
+fn prepare(built: &Built, described: &ManifestFunction, function: Function, session: Session<'_>) -> Result<Prepared> {
+    let out_dir = &session.options.out_dir;
+    if let Some(image) = &described.image {
+        let layout = out_dir.join(&image.layout);
+        let packed = Packed { layout: &layout, bytes: image.uncompressed_bytes };
+        return Prepared::of_image(function, packed, session.store, session.reporter);
     }
     let zip = |artifact: Option<&crate::pack::Artifact>| artifact.map(|artifact| out_dir.join(&artifact.path));
     let own = zip(described.artifact.as_ref())
@@ -262,9 +264,15 @@ fn absent_layers(built: &Built, described: &ManifestFunction) -> Vec<String> {
 }
 
 /// Loads the handler of every function that was built; gives what the rules have to say of that.
-pub(super) fn verify(project: &Project, built: &Built, out_dir: &Path, output: OutputArgs) -> Result<Vec<Finding>> {
-    let packed = built.manifest.functions.par_iter().filter(|described| described.artifact.is_some());
-    let looked: Result<Vec<_>> = packed.map(|described| verify_one(built, described, out_dir)).collect();
+pub(super) fn verify(
+    project: &Project,
+    built: &Built,
+    session: Session<'_>,
+    output: OutputArgs,
+) -> Result<Vec<Finding>> {
+    let is_packed = |described: &&ManifestFunction| described.artifact.is_some() || described.image.is_some();
+    let packed = built.manifest.functions.par_iter().filter(is_packed);
+    let looked: Result<Vec<_>> = packed.map(|described| verify_one(built, described, session)).collect();
     let mut findings = Vec::new();
     for looked in looked? {
         match looked {
@@ -281,9 +289,9 @@ enum Looked {
     Not(String),
 }
 
-fn verify_one(built: &Built, described: &ManifestFunction, out_dir: &Path) -> Result<Looked> {
+fn verify_one(built: &Built, described: &ManifestFunction, session: Session<'_>) -> Result<Looked> {
     let function = function(built, described, &region())?;
-    let prepared = match prepare(built, described, function, out_dir) {
+    let prepared = match prepare(built, described, function, session) {
         Ok(prepared) => Arc::new(prepared),
         Err(error) => return Ok(Looked::Not(format!("`{}` was not verified: {error}", described.name))),
     };

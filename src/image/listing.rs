@@ -3,16 +3,15 @@
 //! A layer is a stranger's: paths are checked, numbers are bounded, and whatever cannot be read is told, never a panic. Nothing
 //! is unpacked. A listing is kept by the layer's digest, so that a base is read once.
 
-use std::io::{BufReader, Read};
+use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
+use super::members;
 use crate::elf::{self, Elf, Image};
 use crate::error::{Error, Result};
 use crate::tree::{ArchivePath, Entry, Source, Tree};
 
-/// No layer has more entries.
-const MAX_ENTRIES: usize = 1_000_000;
 /// Larger native files are only known by their first bytes: their facts lie anywhere in them.
 const MAX_NATIVE: u64 = 48 << 20;
 /// Programs name their interpreters within so many bytes.
@@ -119,14 +118,9 @@ fn glibc(bytes: &[u8]) -> Option<(u16, u16)> {
 /// When it is no tar, ends too early, or has too many entries.
 pub(crate) fn read(tar: impl Read) -> std::io::Result<Listing> {
     let mut listing = Listing::default();
-    let mut archive = tar::Archive::new(BufReader::with_capacity(256 << 10, tar));
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        if listing.entries.len() >= MAX_ENTRIES {
-            return Err(std::io::Error::other(format!("it has more than {MAX_ENTRIES} entries")));
-        }
+    members::each(tar, |entry| {
         let raw = entry.path_bytes().into_owned();
-        let Some(path) = listing.path(&raw) else { continue };
+        let Some(path) = listing.path(&raw) else { return Ok(()) };
         let mode = entry.header().mode().unwrap_or(0) & 0o7777;
         let size = entry.size();
         let kind = entry.header().entry_type();
@@ -136,10 +130,10 @@ pub(crate) fn read(tar: impl Read) -> std::io::Result<Listing> {
             (kind, Some(target)) if kind.is_symlink() => What::Link(target),
             (kind, Some(target)) if kind.is_hard_link() => match listing.path(target.as_bytes()) {
                 Some(target) => What::Same(target),
-                None => continue,
+                None => return Ok(()),
             },
             (kind, _) if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() => What::File(size),
-            (kind, _) if kind.is_pax_global_extensions() => continue,
+            (kind, _) if kind.is_pax_global_extensions() => return Ok(()),
             _ => What::Other,
         };
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
@@ -147,15 +141,16 @@ pub(crate) fn read(tar: impl Read) -> std::io::Result<Listing> {
         let mut listed = match name.strip_prefix(".wh.") {
             Some(".wh..opq") => Listed::new(folder.to_owned(), What::Opaque, mode),
             // Names of AUFS's own.
-            Some(rest) if rest.starts_with(".wh.") => continue,
+            Some(rest) if rest.starts_with(".wh.") => return Ok(()),
             Some(rest) => Listed::new(gone(rest), What::Whiteout, mode),
             None => Listed::new(path.clone(), what, mode),
         };
         if matches!(listed.what, What::File(_)) {
-            listed.look(&mut entry, size)?;
+            listed.look(entry, size)?;
         }
         listing.entries.push(listed);
-    }
+        Ok(())
+    })?;
     Ok(listing)
 }
 

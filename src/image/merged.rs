@@ -62,8 +62,9 @@ impl Merged {
 
     fn put(&mut self, path: String, listed: Listed, layer: usize) {
         let is_folder = listed.what == What::Folder;
-        // A file takes the place of a folder with all that is in it; a folder leaves what is in a folder.
-        if !is_folder && self.nodes.get(&path).is_some_and(|node| node.listed.what == What::Folder) {
+        // A file takes the place of a folder with all that is in it, also of one that is only there by that; a folder leaves what
+        // is in a folder.
+        if !is_folder {
             self.drop_below(&path, usize::MAX);
         }
         self.nodes.insert(path, Node { listed, layer });
@@ -224,8 +225,10 @@ mod tests {
         // What a layer brings itself stays, whatever the order.
         let image = merged(&[&[("x", "1")], &[("x", "22"), (".wh.x", "")]]);
         assert_eq!(image.find("x").unwrap().listed.what, What::File(2));
+        for lower in [&[("a/", "dir"), ("a/x", "1")][..], &[("a/x", "1")]] {
+            assert_eq!(paths(&merged(&[lower, &[("a", "file")]])), ["a"]);
+        }
         let image = merged(&[&[("a/", "dir"), ("a/x", "1")], &[("a", "file")]]);
-        assert_eq!(paths(&image), ["a"]);
         assert_eq!(image.files(), 1);
     }
 

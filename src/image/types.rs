@@ -172,6 +172,14 @@ impl BuiltImage {
         self.layers.iter().map(|layer| layer.uncompressed_bytes).sum()
     }
 
+    /// How it is started.
+    ///
+    /// # Errors
+    /// When its config cannot be read.
+    pub(crate) fn starter(&self) -> Result<super::Starter> {
+        super::document::parse(&self.config, "the config").map(|config| super::Starter::of(&config))
+    }
+
     /// The bytes of a layer's blob, wherever they are.
     ///
     /// # Errors

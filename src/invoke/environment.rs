@@ -27,15 +27,33 @@ impl Places {
     }
 }
 
-/// The environment of a function's process: Lambda's variables, then those that the function is configured with.
-pub(super) fn variables(function: &Function, places: &Places, api: &str) -> BTreeMap<String, String> {
-    let Places { task, opt, runtime } = places;
-    let family = function.runtime.family;
-    let is_provided = matches!(family, Family::Provided | Family::Go);
+/// The environment of an image's process: what the image sets, what Lambda keeps to itself, what the function is configured with.
+///
+/// There are no search paths, no locale and no time zone but the image's own, and `_HANDLER` is empty: what is called is for
+/// `CMD` to say. Sources: the environment of a function on Alpine's image, printed on the service in March 2022
+/// (`bruceadams/run-command-on-aws-lambda`, demo); an image's `_HANDLER` that was empty on the service in November 2025
+/// (aws/aws-lambda-ruby-runtime-interface-client#56).
+pub(super) fn of_image(function: &Function, own: &[String], api: &str) -> BTreeMap<String, String> {
+    let mut out: BTreeMap<String, String> = own
+        .iter()
+        .filter_map(|variable| variable.split_once('='))
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let places = Places::lambda();
+    set_reserved(function, api, &mut |name, value| drop(out.insert(name.to_owned(), value)));
+    out.insert("LAMBDA_TASK_ROOT".to_owned(), places.task);
+    out.insert("LAMBDA_RUNTIME_DIR".to_owned(), places.runtime);
+    out.insert("AWS_EXECUTION_ENV".to_owned(), "AWS_Lambda_Image".to_owned());
+    out.insert("_HANDLER".to_owned(), String::new());
+    out.extend(function.environment.clone());
+    out
+}
+
+/// What Lambda tells every function.
+fn set_reserved(function: &Function, api: &str, set: &mut dyn FnMut(&str, String)) {
     let today = Date::today();
     let stream = format!("{}/[$LATEST]{}", today.to_string().replace('-', "/"), identifiers::uuid().replace('-', ""));
-    let mut out: BTreeMap<String, String> = BTreeMap::new();
-    let mut set = |name: &str, value: String| drop(out.insert(name.to_owned(), value));
     set("AWS_LAMBDA_FUNCTION_NAME", function.name.clone());
     set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory.to_string());
     set("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned());
@@ -46,6 +64,16 @@ pub(super) fn variables(function: &Function, places: &Places, api: &str) -> BTre
     set("AWS_REGION", function.region.clone());
     set("AWS_DEFAULT_REGION", function.region.clone());
     set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR".to_owned());
+}
+
+/// The environment of a function's process: Lambda's variables, then those that the function is configured with.
+pub(super) fn variables(function: &Function, places: &Places, api: &str) -> BTreeMap<String, String> {
+    let Places { task, opt, runtime } = places;
+    let family = function.runtime.family;
+    let is_provided = matches!(family, Family::Provided | Family::Go);
+    let mut out: BTreeMap<String, String> = BTreeMap::new();
+    let mut set = |name: &str, value: String| drop(out.insert(name.to_owned(), value));
+    set_reserved(function, api, &mut set);
     set("LAMBDA_TASK_ROOT", task.clone());
     set("LAMBDA_RUNTIME_DIR", runtime.clone());
     set("LANG", "en_US.UTF-8".to_owned());

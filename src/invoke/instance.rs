@@ -90,8 +90,14 @@ impl Instance {
         let told = Told { function: function.name.clone(), handler: function.handler.clone() };
         let api = Api::start(told, prepared.program.extensions.len())
             .map_err(|e| Error::failed("Failed to listen on 127.0.0.1").because(e))?;
-        let tool = prepared.tool(&api.address())?;
-        let process = Process::start(tool, Arc::clone(&api.shared), Arc::clone(log))?;
+        let process = match prepared.image.as_ref().and_then(|image| Some((image, image.refusal.as_ref()?))) {
+            Some((image, refusal)) => {
+                log.line(&image.launch_error(refusal));
+                api.shared.note_init_error(outcome::refused(NO_ID, refusal.kind, &refusal.message));
+                Process::none()
+            }
+            None => Process::start(prepared.tool(&api.address())?, Arc::clone(&api.shared), Arc::clone(log))?,
+        };
         Ok(Self {
             prepared: Arc::clone(prepared),
             log: Arc::clone(log),
@@ -275,6 +281,11 @@ impl Process {
         Ok(Self { stop, watcher: Some(watcher), id, pipes })
     }
 
+    /// For what cannot be started.
+    fn none() -> Self {
+        Self { stop: mpsc::channel().0, watcher: None, id: 0, pipes: Vec::new() }
+    }
+
     /// Kills it, and waits until what it has written was passed on.
     fn stop(&mut self) {
         let _ = self.stop.send(());
@@ -285,7 +296,7 @@ impl Process {
 
     /// The most memory that its processes have had at once, about: each one's own peak, summed.
     fn memory_megabytes(&self) -> u64 {
-        super::memory::peak_kilobytes(self.id).div_ceil(1024)
+        self.watcher.as_ref().map_or(0, |_| super::memory::peak_kilobytes(self.id).div_ceil(1024))
     }
 }
 

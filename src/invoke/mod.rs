@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! zip, layers ──► unpacked, merged ──► walls (bubblewrap, or a folder) ──► runtime client ──► Runtime API
-//!                                      what Lambda shows of itself         bootstrap, the     in this process
-//!                                                                          package's, ours
+//! image       ──► unpacked, kept       what Lambda shows of itself         bootstrap, the     in this process
+//!                                                                          package's, ours,
+//!                                                                          the entrypoint
 //! ```
 //!
 //! [`Prepared`] is a function that lies ready; [`Prepared::invoke`] answers an event in an execution environment of its own,
@@ -11,10 +12,12 @@
 //! Ctrl-C. Memory is not limited, and of the processor as much is there as this machine has.
 
 mod client;
+mod entrypoint;
 mod environment;
 mod events;
 mod http;
 mod identifiers;
+mod image;
 mod instance;
 mod interpreters;
 mod letters;
@@ -34,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use events::{SAMPLES, sample};
+pub use image::Packed;
 pub use letters::{DeadLetters, Delivery};
 pub use limits::{MAX_ASYNC_EVENT, MAX_EVENT, RETRIES};
 pub use log::Sink;
@@ -42,6 +46,7 @@ pub use serve::Service;
 pub use verify::{Known, verify};
 
 use client::Program;
+use image::Image;
 use instance::{Instance, Request};
 use log::Log;
 use runtime_api::Form;
@@ -51,6 +56,8 @@ use crate::error::Result;
 use crate::fsio::{self, Scratch};
 use crate::lambda::{Architecture, Runtime};
 use crate::process::Tool;
+use crate::report::Reporter;
+use crate::store::Store;
 
 /// The account of functions that are in none.
 const ACCOUNT: &str = "123456789012";
@@ -103,6 +110,8 @@ impl Function {
 pub struct Prepared {
     function: Function,
     program: Program,
+    /// Its root, when it is an image.
+    image: Option<Image>,
     walls: Walls,
     scratch: Scratch,
     /// What is not as on Lambda.
@@ -131,7 +140,24 @@ impl Prepared {
             fsio::write_new(&runtime.join(name), text.as_bytes(), false)?;
         }
         notes.extend(program.notes.iter().cloned());
-        Ok(Self { function, program, walls, scratch, notes })
+        Ok(Self { function, program, image: None, walls, scratch, notes })
+    }
+
+    /// Unpacks a function's image into the store, unless it is there, to be started as its config says.
+    ///
+    /// # Errors
+    /// When it cannot be unpacked, is for another processor, or nothing on this machine makes a sandbox. That it does not start is
+    /// an answer, and no error.
+    pub fn of_image(function: Function, packed: Packed<'_>, store: &Store, reporter: &dyn Reporter) -> Result<Self> {
+        let (walls, note) = Walls::find();
+        if matches!(walls, Walls::Folder) {
+            return Err(image::no_walls().context(format!("`{}` cannot be run", function.name)));
+        }
+        let (image, program) = Image::open(&function, packed, store, reporter)?;
+        let notes = note.into_iter().chain(program.notes.iter().cloned()).collect();
+        // What is called is for the image to say.
+        let function = Function { handler: String::new(), ..function };
+        Ok(Self { function, program, image: Some(image), walls, scratch: fsio::scratch_dir()?, notes })
     }
 
     /// What it is.
@@ -146,8 +172,10 @@ impl Prepared {
 
     /// What starts it. `api` is the address of the Runtime API.
     fn tool(&self, api: &str) -> Result<Tool> {
-        let places = self.walls.places(self.scratch.path());
-        let variables = environment::variables(&self.function, &places, api);
+        let places = match self.image {
+            Some(_) => environment::Places::lambda(),
+            None => self.walls.places(self.scratch.path()),
+        };
         let mut program = self.program.clone();
         if !program.extensions.is_empty() {
             // Extensions share the runtime's sandbox, and start before it.
@@ -156,7 +184,17 @@ impl Prepared {
             let shell = ["/bin/sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()];
             program.words = shell.into_iter().chain(program.words).collect();
         }
-        self.walls.tool(&program, &variables, &self.scratch, u64::from(self.function.storage) << 20)
+        let storage = u64::from(self.function.storage) << 20;
+        match &self.image {
+            Some(image) => {
+                let variables = image.variables(&self.function, api);
+                image.tool(&self.walls, &program.words, &variables, &self.scratch, storage)
+            }
+            None => {
+                let variables = environment::variables(&self.function, &places, api);
+                self.walls.tool(&program, &variables, &self.scratch, storage)
+            }
+        }
     }
 
     /// Answers one event in an execution environment of its own, as `InvokeWithResponseStream` does: an answer that is

@@ -40,6 +40,11 @@ pub(super) fn exited(request_id: &str, exit: Exit) -> Vec<u8> {
     document("Runtime.ExitError", &format!("RequestId: {request_id} Error: {}", exit_text(exit)))
 }
 
+/// What cannot be started.
+pub(super) fn refused(request_id: &str, kind: &str, message: &str) -> Vec<u8> {
+    document(kind, &format!("RequestId: {request_id} Error: {message}"))
+}
+
 /// How Lambda says that a process has ended.
 pub(super) fn exit_text(exit: Exit) -> String {
     match exit {

@@ -130,6 +130,12 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Init has failed before anything was started.
+    pub(super) fn note_init_error(&self, document: Vec<u8>) {
+        self.lock().init_error = Some(document);
+        self.changed.notify_all();
+    }
+
     /// Waits until `done` has something, the process has ended, or it is too late.
     fn wait<T>(&self, until: Instant, mut done: impl FnMut(&mut State) -> Option<T>) -> Waited<T> {
         let mut state = self.lock();

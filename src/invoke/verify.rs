@@ -32,6 +32,7 @@ pub fn verify(prepared: &Arc<Prepared>, known: &Known) -> Result<Option<Finding>
     let missing = missing_module(&message);
     let function = prepared.function();
     if let Some(module) = missing
+        && prepared.image.is_none()
         && lambda::sdk(function.runtime).is_some_and(|sdk| sdk.has(module) || sdk.has(&package_of(module)))
     {
         // The runtime has it, and this machine need not.

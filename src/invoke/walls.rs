@@ -100,7 +100,13 @@ impl Walls {
         }
     }
 
-    fn options(&self, storage: u64) -> Vec<String> {
+    /// `unshare`, up to the arguments of the script.
+    pub(super) fn namespaces(&self, unshare: &Path) -> Tool {
+        let tool = Tool::new(unshare).without_environment().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        tool.args(UNSHARE).args(["--kill-child", "sh", "-c", SCRIPT, "walls"])
+    }
+
+    pub(super) fn options(&self, storage: u64) -> Vec<String> {
         let Self::Bubblewrap { user, is_sized, .. } = self else { return Vec::new() };
         let mut out: Vec<String> = user.clone();
         let fixed = ["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--clearenv", "--cap-drop", "ALL"];
@@ -146,9 +152,15 @@ impl Walls {
         }
         Ok(match self {
             Self::Namespaces { program: unshare } => {
-                let tool = Tool::new(unshare).without_environment().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-                let tool = tool.args(UNSHARE).args(["--kill-child", "sh", "-c", SCRIPT, "walls"]);
-                let tool = tool.arg(root).arg(storage.to_string()).args(SYSTEM).args(SYSTEM_FILES).args(seen).arg("--");
+                let tool = self
+                    .namespaces(unshare)
+                    .arg("function")
+                    .arg(root)
+                    .arg(storage.to_string())
+                    .args(SYSTEM)
+                    .args(SYSTEM_FILES)
+                    .args(seen)
+                    .arg("--");
                 let set = variables.iter().map(|(name, value)| format!("{name}={value}"));
                 tool.args(set).args(&program.words)
             }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::manifest::{Manifest, ManifestFunction, ManifestLayer};
 use super::packing::{self, Packer};
 use super::templates::Places;
-use super::{Earlier, Failures, Options, Plan, Session, plan, ready_images, sbom, templates, timed};
+use super::{Earlier, Failures, Options, Plan, Session, images, plan, ready_images, sbom, templates, timed};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Overrides};
 use crate::fresh::KeptLayer;
@@ -165,13 +165,14 @@ impl Built {
         }
         let out_dir = &session.options.out_dir;
         self.plan.findings.extend(findings);
-        for function in &mut self.manifest.functions {
-            if self.plan.is_refused(&function.name)
-                && let Some(artifact) = function.artifact.take()
-            {
+        for function in self.manifest.functions.iter_mut().filter(|function| self.plan.is_refused(&function.name)) {
+            if let Some(artifact) = function.artifact.take() {
                 let path = out_dir.join(&artifact.path);
                 fs::remove_file(&path).map_err(|e| Error::io("remove", &path, &e))?;
                 function.upload = None;
+            }
+            if function.image.take().is_some() {
+                images::remove(&function.name, out_dir);
             }
         }
         self.manifest.findings.clone_from(&self.plan.findings);

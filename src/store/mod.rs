@@ -14,6 +14,7 @@
 //!     <key>                    what a resolver has answered today: the digest of the rest, when it was, the answer
 //!   entries-v1/                what was deflated once (see `entries`)
 //!   blobs-v1/                  layers of images (see `blobs`), and what was fetched of them (see `pulled`)
+//!   roots-v1/                  images that are unpacked to be run (see `roots`)
 //!
 //! ```
 //!
@@ -31,6 +32,7 @@ mod mirror;
 mod natives;
 mod pulled;
 mod resolver;
+mod roots;
 mod trees;
 
 use std::collections::HashMap;
@@ -49,6 +51,7 @@ pub use fetch::{Fetcher, Remote, file_url};
 pub use mirror::{Mirror, Place};
 pub use natives::{Native, Natives};
 pub use pulled::NewBlob;
+pub use roots::{Root, Roots};
 pub use trees::Trees;
 
 use crate::error::{Error, Result};
@@ -59,9 +62,9 @@ pub use crate::pack::zip::Method;
 const ARCHIVES: &str = "archives-v1";
 const ANSWERS: &str = "answers-v1";
 /// Those of this version.
-const CURRENT: &[&str] = &[ARCHIVES, ANSWERS, entries::ENTRIES, trees::TREES, blobs::BLOBS];
+const CURRENT: &[&str] = &[ARCHIVES, ANSWERS, entries::ENTRIES, trees::TREES, blobs::BLOBS, roots::ROOTS];
 /// What the names of buckets of all versions start with.
-const BUCKETS: &[&str] = &["archives-v", "answers-v", "entries-v", "trees-v", "blobs-v"];
+const BUCKETS: &[&str] = &["archives-v", "answers-v", "entries-v", "trees-v", "blobs-v", "roots-v"];
 /// For how long an answer is taken again. A zip that was made of it stands as long once more: together a day.
 pub const ANSWER_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
@@ -149,6 +152,11 @@ impl Store {
     /// Layers of images, and what was fetched of them.
     pub fn blobs(&self) -> Blobs {
         Blobs::new(&self.root)
+    }
+
+    /// Images that are unpacked to be run.
+    pub fn roots(&self) -> Roots {
+        Roots::new(&self.root)
     }
 
     fn slot(&self, form: Form, digest: &Digest) -> PathBuf {
@@ -326,7 +334,8 @@ impl Store {
     /// Deletes what has not been read or written for `age`, and everything that other versions of this program left.
     /// Returns bytes and files freed.
     pub fn prune(&self, age: std::time::Duration) -> (u64, u64) {
-        let mut freed = self.trees().prune(age);
+        let (trees, roots) = (self.trees().prune(age), self.roots().prune(age));
+        let mut freed = (trees.0 + roots.0, trees.1 + roots.1);
         let now = std::time::SystemTime::now();
         // The folder may be one that others use, too: only buckets are ours.
         let is_bucket = |entry: &walkdir::DirEntry| {
@@ -343,7 +352,7 @@ impl Store {
                 continue;
             }
             let below = entry.path().strip_prefix(&self.root);
-            if below.as_ref().is_ok_and(|below| below.starts_with(trees::TREES)) {
+            if below.as_ref().is_ok_and(|below| below.starts_with(trees::TREES) || below.starts_with(roots::ROOTS)) {
                 // They go as a whole.
                 continue;
             }

@@ -7,6 +7,7 @@ mod common;
 #[cfg(feature = "corpus")]
 mod corpus;
 mod emulator;
+mod images;
 mod node;
 mod sandbox;
 mod serve;

@@ -3,14 +3,18 @@
 use super::*;
 
 /// A server that answers until it is dropped.
-struct Served {
+pub(super) struct Served {
     child: Running,
     endpoint: String,
-    log: std::sync::Arc<std::sync::Mutex<String>>,
+    pub(super) log: std::sync::Arc<std::sync::Mutex<String>>,
 }
 
-fn serve(project: &Project) -> Served {
-    let mut child = start(&mut project.command(&["invoke", "--serve", "127.0.0.1:0", "--watch"]));
+pub(super) fn serve(project: &Project) -> Served {
+    serve_by(&mut project.command(&["invoke", "--serve", "127.0.0.1:0", "--watch"]))
+}
+
+pub(super) fn serve_by(command: &mut Command) -> Served {
+    let mut child = start(command);
     let log = std::sync::Arc::<std::sync::Mutex<String>>::default();
     let (tell, told) = std::sync::mpsc::channel();
     let (stderr, seen) = (child.0.stderr.take().unwrap(), log.clone());
@@ -65,7 +69,7 @@ for event in answer["EventStream"]:
     }
 
     /// An answer to bytes on a connection, without a client in between.
-    fn raw(&self, request: &str) -> String {
+    pub(super) fn raw(&self, request: &str) -> String {
         let mut stream = std::net::TcpStream::connect(self.endpoint.strip_prefix("http://").unwrap()).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut out = String::new();
