@@ -4,8 +4,11 @@
 mod answers;
 #[path = "../common/mod.rs"]
 mod common;
+mod dotnet;
 mod emulator;
+mod java;
 mod node;
+mod ruby;
 mod sandbox;
 mod serve;
 

@@ -3,14 +3,16 @@
 use super::*;
 
 /// A server that answers until it is dropped.
-struct Served {
+pub(super) struct Served {
     child: Running,
     endpoint: String,
-    log: std::sync::Arc<std::sync::Mutex<String>>,
+    pub(super) log: std::sync::Arc<std::sync::Mutex<String>>,
 }
 
-fn serve(project: &Project) -> Served {
-    let mut child = start(&mut project.command(&["invoke", "--serve", "127.0.0.1:0", "--watch"]));
+pub(super) fn serve(project: &Project, more: &[&str]) -> Served {
+    let mut args = vec!["invoke", "--serve", "127.0.0.1:0"];
+    args.extend(more);
+    let mut child = start(&mut project.command(&args));
     let log = std::sync::Arc::<std::sync::Mutex<String>>::default();
     let (tell, told) = std::sync::mpsc::channel();
     let (stderr, seen) = (child.0.stderr.take().unwrap(), log.clone());
@@ -22,7 +24,7 @@ fn serve(project: &Project) -> Served {
             *seen.lock().unwrap() += &(line + "\n");
         }
     });
-    let endpoint = told.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{}", log.lock().unwrap()));
+    let endpoint = told.recv_timeout(Duration::from_secs(120)).unwrap_or_else(|_| panic!("{}", log.lock().unwrap()));
     Served { child, endpoint, log }
 }
 
@@ -42,7 +44,7 @@ impl Served {
     }
 
     /// An answer to bytes on a connection, without a client in between.
-    fn raw(&self, request: &str) -> String {
+    pub(super) fn raw(&self, request: &str) -> String {
         let mut stream = std::net::TcpStream::connect(self.endpoint.strip_prefix("http://").unwrap()).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut out = String::new();
@@ -54,7 +56,7 @@ impl Served {
 #[test]
 fn the_aws_command_line_invokes_what_is_served() {
     let project = told("timeout = 20\n");
-    let served = serve(&project);
+    let served = serve(&project, &["--watch"]);
     let (ok, said, answer) = served.aws("f", &["--payload", r#"{"a": 1}"#, "--log-type", "Tail"]);
     assert!(ok, "{said}");
     let answer: Value = serde_json::from_slice(&answer).unwrap();
