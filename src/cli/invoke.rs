@@ -292,7 +292,7 @@ enum Looked {
 fn verify_one(built: &Built, described: &ManifestFunction, session: Session<'_>) -> Result<Looked> {
     let function = function(built, described, &region())?;
     let prepared = match prepare(built, described, function, session) {
-        Ok(prepared) => Arc::new(prepared),
+        Ok(prepared) => prepared,
         Err(error) => return Ok(Looked::Not(format!("`{}` was not verified: {error}", described.name))),
     };
     let planned = built.plan.functions.iter().find(|planned| planned.spec.name == described.name);
@@ -302,7 +302,7 @@ fn verify_one(built: &Built, described: &ManifestFunction, session: Session<'_>)
         excluded: decisions.iter().filter(|d| !d.kept).map(|d| (d.path.clone(), d.rule.clone())).collect(),
         resolved_by: described.resolved_by.clone(),
     };
-    invoke::verify(&prepared, &known).map(Looked::At)
+    invoke::verify(prepared, &known).map(Looked::At)
 }
 
 fn serve(args: &InvokeArgs, project: &ProjectArgs, address: &str) -> Result<Exit, Failures> {

@@ -94,6 +94,13 @@ pub(super) fn variables(function: &Function, places: &Places, api: &str) -> BTre
                 "{opt}/nodejs/node{major}/node_modules:{opt}/nodejs/node_modules:{runtime}/node_modules:{runtime}:{task}"
             ),
         ),
+        Family::Ruby { major, minor } => {
+            let abi = format!("{major}.{minor}.0");
+            let gems = format!("{task}/vendor/bundle/ruby/{abi}:{opt}/ruby/gems/{abi}:{runtime}:{runtime}/ruby/{abi}");
+            set("GEM_PATH", gems);
+            set("GEM_HOME", runtime.clone());
+            set("RUBYLIB", format!("{task}:{runtime}/lib:{opt}/ruby/lib"));
+        }
         _ => {}
     }
     out.extend(function.environment.clone());
@@ -124,5 +131,15 @@ mod tests {
         let set = variables(&function, &Places::lambda(), "127.0.0.1:1");
         assert!(!set.contains_key("NODE_PATH") && !set.contains_key("AWS_EXECUTION_ENV"));
         assert_eq!(set["PATH"], "/usr/local/bin:/usr/bin/:/bin:/opt/bin");
+        function.runtime = crate::lambda::find("ruby3.4").unwrap();
+        let set = variables(&function, &Places::lambda(), "127.0.0.1:1");
+        assert_eq!(
+            set["GEM_PATH"],
+            "/var/task/vendor/bundle/ruby/3.4.0:/opt/ruby/gems/3.4.0:/var/runtime:/var/runtime/ruby/3.4.0"
+        );
+        assert_eq!(
+            (set["GEM_HOME"].as_str(), set["RUBYLIB"].as_str()),
+            ("/var/runtime", "/var/task:/var/runtime/lib:/opt/ruby/lib")
+        );
     }
 }

@@ -1,8 +1,12 @@
 //! Interpreters of this machine, by the version that a runtime has.
 
+mod java;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub(super) use java::{java, javac};
 
 use crate::process::{Tool, find_programs};
 
@@ -28,6 +32,13 @@ const ASK_PYTHON: &str = "import json, sys; print(json.dumps({'program': getattr
      'version': '%d.%d.%d' % sys.version_info[:3], 'folders': [sys.base_prefix, sys.base_exec_prefix]}))";
 const ASK_NODE: &str =
     "console.log(JSON.stringify({program: process.execPath, version: process.versions.node, folders: []}))";
+const ASK_RUBY: &[&str] = &[
+    "--disable=gems",
+    "-rrbconfig",
+    "-rjson",
+    "-e",
+    "puts JSON.generate(program: RbConfig.ruby, version: RUBY_VERSION, folders: RbConfig::CONFIG.values_at('prefix'))",
+];
 
 /// A Python 3.`minor`, or another one.
 pub(super) fn python(minor: u8) -> Option<Interpreter> {
@@ -64,20 +75,33 @@ pub(super) fn node(major: u8) -> Option<Interpreter> {
     fallback
 }
 
-/// The Java that is on PATH, with its major version.
-pub(super) fn java() -> Option<Interpreter> {
-    let program = find_programs("java").into_iter().next()?.canonicalize().ok()?;
-    let said = Tool::new(&program).args(["-XshowSettings:properties", "-version"]).run().ok()?;
-    let version = said.stderr.lines().find_map(|line| line.trim().strip_prefix("java.specification.version = "))?;
-    let mut seen: Vec<PathBuf> = program.ancestors().nth(2).map(Path::to_owned).into_iter().collect();
-    // Debian keeps settings that the virtual machine reads apart from it.
-    let settings = std::fs::read_dir("/etc").into_iter().flatten().flatten();
-    seen.extend(settings.filter(|entry| entry.file_name().to_string_lossy().starts_with("java")).map(|e| e.path()));
-    Some(Interpreter { version: version.trim_start_matches("1.").to_owned(), seen, program })
+/// A Ruby of this version (`3.4`), or another one.
+pub(super) fn ruby(version: &str) -> Option<Interpreter> {
+    let home = etcetera::home_dir().unwrap_or_default();
+    let set = |name: &str, below: &str| std::env::var_os(name).map_or_else(|| home.join(below), PathBuf::from);
+    // Version managers keep them apart; each has its own way to name the folders.
+    let kept = [
+        (set("RBENV_ROOT", ".rbenv").join("versions"), ""),
+        (set("ASDF_DATA_DIR", ".asdf").join("installs/ruby"), ""),
+        (home.join(".rvm/rubies"), "ruby-"),
+        (home.join(".rubies"), "ruby-"),
+        (PathBuf::from("/opt/rubies"), "ruby-"),
+    ];
+    let kept = kept.iter().filter_map(|(folder, name)| newest(folder, &format!("{name}{version}.")));
+    let exact = find_programs(&format!("ruby{version}")).into_iter().chain(kept.map(|f| f.join("bin/ruby")));
+    let mut fallback = None;
+    for found in exact.chain(find_programs("ruby")).filter_map(|program| ask(&program, ASK_RUBY)) {
+        if found.version.starts_with(&format!("{version}.")) {
+            return Some(found);
+        }
+        fallback = fallback.or(Some(found));
+    }
+    fallback
 }
 
 fn ask(program: &Path, args: &[&str]) -> Option<Interpreter> {
-    let tool = Tool::new(program).args(args.iter().copied()).env_remove("PYTHONPATH").env_remove("NODE_OPTIONS");
+    let tool = Tool::new(program).args(args.iter().copied());
+    let tool = ["PYTHONPATH", "NODE_OPTIONS", "RUBYOPT", "RUBYLIB"].iter().fold(tool, Tool::env_remove);
     let said: Said = serde_json::from_str(tool.run().ok()?.text().trim()).ok()?;
     let program = said.program.canonicalize().ok()?;
     let mut seen = said.folders;

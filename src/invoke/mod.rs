@@ -136,8 +136,8 @@ impl Prepared {
         unpack::write(&opt, &scratch.path().join("opt"))?;
         let runtime = scratch.path().join("runtime");
         fsio::create_dir_all(&runtime)?;
-        for (name, text) in &program.files {
-            fsio::write_new(&runtime.join(name), text.as_bytes(), false)?;
+        for (name, bytes) in &program.files {
+            fsio::write_new(&runtime.join(name), bytes, false)?;
         }
         notes.extend(program.notes.iter().cloned());
         Ok(Self { function, program, image: None, walls, scratch, notes })

@@ -24,12 +24,16 @@ pub struct Known {
 ///
 /// # Errors
 /// When the surroundings cannot be made.
-pub fn verify(prepared: &Arc<Prepared>, known: &Known) -> Result<Option<Finding>> {
+pub fn verify(mut prepared: Prepared, known: &Known) -> Result<Option<Finding>> {
+    let strict = prepared.program.strict.take();
+    prepared.program.words.extend(strict.map(str::to_owned));
+    let prepared = Arc::new(prepared);
     let log = Arc::new(Log::new(Arc::new(|_: &[u8]| {})));
-    let instance = Instance::start(prepared, log)?;
+    let instance = Instance::start(&prepared, log)?;
     let Some(document) = instance.init_failure() else { return Ok(None) };
     let (kind, message) = read(document);
-    let missing = missing_module(&message);
+    let missing = missing_module(&message).or_else(|| missing_class(&kind, &message));
+    let missing = missing.as_deref();
     let function = prepared.function();
     if let Some(module) = missing
         && prepared.image.is_none()
@@ -38,7 +42,11 @@ pub fn verify(prepared: &Arc<Prepared>, known: &Known) -> Result<Option<Finding>
         // The runtime has it, and this machine need not.
         return Ok(None);
     }
-    let message = if message.is_empty() { kind } else { format!("{kind}: {message}") };
+    let message = match (kind.as_str(), message.as_str()) {
+        (kind, "") => kind.to_owned(),
+        ("", message) => message.to_owned(),
+        (kind, message) => format!("{kind}: {message}"),
+    };
     let finding = Finding::new(Rule::HandlerFailsToLoad, message, hint(missing, known)).function(&function.name);
     // What only another version or processor shows is no reason to refuse it.
     let differs = prepared.differs();
@@ -64,11 +72,20 @@ fn read(document: &[u8]) -> (String, String) {
 }
 
 /// The module that a message says is not there.
-fn missing_module(message: &str) -> Option<&str> {
-    ["No module named '", "Cannot find module '", "Cannot find package '"].iter().find_map(|words| {
+fn missing_module(message: &str) -> Option<String> {
+    let quoted = ["No module named '", "Cannot find module '", "Cannot find package '"].iter().find_map(|words| {
         let (_, rest) = message.split_once(words)?;
         rest.split_once('\'').map(|(name, _)| name)
-    })
+    });
+    let required = || message.split_once("cannot load such file -- ").map(|(_, name)| name);
+    quoted.or_else(required).map(str::to_owned)
+}
+
+/// The class that Java has not found: the last word, whatever stands before it. One that has failed before is there.
+fn missing_class(kind: &str, message: &str) -> Option<String> {
+    let is_it = kind.ends_with(".NoClassDefFoundError") || kind.ends_with(".ClassNotFoundException");
+    let name = message.rsplit(' ').next().filter(|_| is_it && !message.contains("initialize class"));
+    name.map(|name| name.replace('/', "."))
 }
 
 /// The package of a module: `boto3` of `boto3.session`, `@aws-sdk/` of `@aws-sdk/client-s3`.
@@ -87,9 +104,11 @@ fn hint(missing: Option<&str>, known: &Known) -> String {
     };
     let name = module.rsplit('/').next().unwrap_or(module);
     let file = name.split('.').next().unwrap_or(name);
+    let class = module.replace('.', "/");
     let is_it = |path: &str| {
         let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
-        last == name || last.split('.').next() == Some(file)
+        let is_class = class.contains('/') && path.split('.').next().is_some_and(|path| path.ends_with(&class));
+        last == name || last.split('.').next() == Some(file) || is_class
     };
     if let Some((path, rule)) = known.excluded.iter().find(|(path, _)| is_it(path)) {
         return format!("`{path}` is left out by {rule}: bring it back with `include`, or mend the pattern");
@@ -101,10 +120,12 @@ fn hint(missing: Option<&str>, known: &Known) -> String {
             known.absent_layers.join(", ")
         );
     }
-    format!(
-        "`{module}` is not packed: add it to what {} is made from, or to a layer of the function",
-        known.resolved_by
-    )
+    // A folder that has no list of packages is what it is made from.
+    let place = match known.resolved_by.strip_suffix(" as it is") {
+        Some(folder) => format!("put it into {folder}"),
+        None => format!("add it to what {} is made from", known.resolved_by),
+    };
+    format!("`{module}` is not packed: {place}, or into a layer of the function")
 }
 
 #[cfg(test)]
@@ -115,13 +136,22 @@ mod tests {
     fn the_hint_is_what_fits() {
         let mut known = Known { resolved_by: "requirements.txt".to_owned(), ..Known::default() };
         let python = missing_module("Unable to import module 'app': No module named 'yaml'");
+        let python = python.as_deref();
         assert_eq!(python, Some("yaml"));
         assert!(hint(python, &known).contains("`yaml` is not packed: add it to what requirements.txt"));
         known.absent_layers = vec!["arn:x".to_owned()];
         assert!(hint(python, &known).contains("arn:x"));
         known.excluded = vec![("lib/yaml.py".to_owned(), "`exclude`".to_owned())];
         assert!(hint(python, &known).starts_with("`lib/yaml.py` is left out by `exclude`"));
-        assert_eq!(missing_module("Error: Cannot find module './x'\nRequire stack:"), Some("./x"));
+        let named = |message: &str| missing_module(message).unwrap_or_default();
+        assert_eq!(named("Error: Cannot find module './x'\nRequire stack:"), "./x");
+        assert_eq!(named("cannot load such file -- nokogiri"), "nokogiri");
+        let class = |message: &str| missing_class("java.lang.NoClassDefFoundError", message).unwrap_or_default();
+        assert_eq!(class("Error loading class App: org/slf4j/Logger"), "org.slf4j.Logger");
+        assert_eq!(class("Could not initialize class com.example.App"), "");
+        assert_eq!(missing_class("ValueError", "no good"), None);
+        known.excluded = vec![("src/com/example/App.class".to_owned(), "`exclude`".to_owned())];
+        assert!(hint(Some("com.example.App"), &known).starts_with("`src/com/example/App.class` is left out by"));
         assert_eq!(package_of("boto3.session"), "boto3");
     }
 

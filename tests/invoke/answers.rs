@@ -228,12 +228,4 @@ fn a_bootstrap_is_run() {
     let run = project.run(&["invoke", "f"]);
     assert_eq!((run.code, run.stdout.as_str()), (1, ""));
     assert!(run.stderr.contains("its bootstrap does not run here"), "{}", run.stderr);
-    project.write("f/app.rb", "def handler(event:, context:)\n  1\nend\n");
-    project.write("lambda-pack.toml", "[functions.f]\npath = 'f'\nruntime = 'ruby3.4'\nhandler = 'app.handler'\n");
-    let run = project.run(&["invoke", "f"]);
-    assert!(
-        run.code != 0 && run.stdout.is_empty() && run.stderr.contains("functions of `ruby3.4` are not run here"),
-        "{}",
-        run.stderr
-    );
 }

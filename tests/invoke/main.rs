@@ -6,9 +6,12 @@ mod answers;
 mod common;
 #[cfg(feature = "corpus")]
 mod corpus;
+mod dotnet;
 mod emulator;
 mod images;
+mod java;
 mod node;
+mod ruby;
 mod sandbox;
 mod serve;
 

@@ -9,8 +9,10 @@ pub(super) struct Served {
     pub(super) log: std::sync::Arc<std::sync::Mutex<String>>,
 }
 
-pub(super) fn serve(project: &Project) -> Served {
-    serve_by(&mut project.command(&["invoke", "--serve", "127.0.0.1:0", "--watch"]))
+pub(super) fn serve(project: &Project, more: &[&str]) -> Served {
+    let mut args = vec!["invoke", "--serve", "127.0.0.1:0"];
+    args.extend(more);
+    serve_by(&mut project.command(&args))
 }
 
 pub(super) fn serve_by(command: &mut Command) -> Served {
@@ -26,7 +28,7 @@ pub(super) fn serve_by(command: &mut Command) -> Served {
             *seen.lock().unwrap() += &(line + "\n");
         }
     });
-    let endpoint = told.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{}", log.lock().unwrap()));
+    let endpoint = told.recv_timeout(Duration::from_secs(120)).unwrap_or_else(|_| panic!("{}", log.lock().unwrap()));
     Served { child, endpoint, log }
 }
 
@@ -81,7 +83,7 @@ for event in answer["EventStream"]:
 #[test]
 fn the_aws_command_line_invokes_what_is_served() {
     let project = told("timeout = 20\n");
-    let served = serve(&project);
+    let served = serve(&project, &["--watch"]);
     let (ok, said, answer) = served.aws("f", &["--payload", r#"{"a": 1}"#, "--log-type", "Tail"]);
     assert!(ok, "{said}");
     let answer: Value = serde_json::from_slice(&answer).unwrap();
@@ -156,7 +158,7 @@ fn the_aws_command_line_invokes_what_is_served() {
 #[test]
 fn streamed_answers_come_as_they_are_made() {
     let project = node::node(&[("index.js", node::STREAMS)], "index.handler", "nodejs22.x");
-    let served = serve(&project);
+    let served = serve(&project, &["--watch"]);
     let events = served.streamed("f", r#"{"pause": 400}"#);
     assert_eq!(events[0], json!({"status": 200, "version": "$LATEST"}));
     let parts: Vec<&str> = events.iter().filter_map(|event| event["PayloadChunk"].as_str()).collect();
