@@ -68,12 +68,11 @@ impl Image {
             let total = Some(packed.bytes).filter(|bytes| *bytes > 0);
             let label = format!("Unpacking the image of {}", function.name);
             let task = Task::begin(reporter, label, total, Unit::Bytes);
-            let notes = unpack(&built, at, &task)?;
+            let notes = unpack(&built, at, &task).map_err(|e| e.context(format!("`{}`", function.name)))?;
             make_places(&Rooted::new(at))?;
             Ok(notes)
         };
-        let root =
-            roots.root(&built.descriptor.digest, &mut fill).map_err(|e| e.context(format!("`{}`", function.name)))?;
+        let root = roots.root(&built.descriptor.digest, &mut fill)?;
         let rooted = Rooted::new(root.path());
         let mut program = Program {
             words: starter.entrypoint.iter().chain(&starter.command).cloned().collect(),
