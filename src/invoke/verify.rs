@@ -7,7 +7,7 @@ use super::instance::Instance;
 use super::log::Log;
 use crate::error::Result;
 use crate::finding::{Finding, Level, Rule};
-use crate::lambda;
+use crate::lambda::{self, Family, Runtime};
 
 /// What is known of a function beyond its zip, for the hint.
 #[derive(Debug, Clone, Default)]
@@ -35,11 +35,8 @@ pub fn verify(mut prepared: Prepared, known: &Known) -> Result<Option<Finding>> 
     let missing = missing_module(&message).or_else(|| missing_class(&kind, &message));
     let missing = missing.as_deref();
     let function = prepared.function();
-    if let Some(module) = missing
-        && prepared.image.is_none()
-        && lambda::sdk(function.runtime).is_some_and(|sdk| sdk.has(module) || sdk.has(&package_of(module)))
-    {
-        // The runtime has it, and this machine need not.
+    if prepared.image.is_none() && missing.is_some_and(|module| is_of_the_runtime(function.runtime, module)) {
+        // This machine need not have it.
         return Ok(None);
     }
     let message = match (kind.as_str(), message.as_str()) {
@@ -86,6 +83,14 @@ fn missing_class(kind: &str, message: &str) -> Option<String> {
     let is_it = kind.ends_with(".NoClassDefFoundError") || kind.ends_with(".ClassNotFoundException");
     let name = message.rsplit(' ').next().filter(|_| is_it && !message.contains("initialize class"));
     name.map(|name| name.replace('/', "."))
+}
+
+/// Whether a module is of the AWS SDK that a runtime has.
+fn is_of_the_runtime(runtime: &Runtime, module: &str) -> bool {
+    // The gems are called as what they are required by.
+    let is_gem =
+        matches!(runtime.family, Family::Ruby { .. }) && (module == "aws-sdk" || module.starts_with("aws-sdk-"));
+    is_gem || lambda::sdk(runtime).is_some_and(|sdk| sdk.has(module) || sdk.has(&package_of(module)))
 }
 
 /// The package of a module: `boto3` of `boto3.session`, `@aws-sdk/` of `@aws-sdk/client-s3`.
@@ -152,6 +157,13 @@ mod tests {
         assert_eq!(missing_class("ValueError", "no good"), None);
         known.excluded = vec![("src/com/example/App.class".to_owned(), "`exclude`".to_owned())];
         assert!(hint(Some("com.example.App"), &known).starts_with("`src/com/example/App.class` is left out by"));
+        let has = |runtime: &str, module: &str| is_of_the_runtime(lambda::find(runtime).unwrap(), module);
+        assert!(
+            has("ruby3.4", "aws-sdk-s3")
+                && has("python3.13", "boto3.session")
+                && has("nodejs22.x", "@aws-sdk/client-s3")
+        );
+        assert!(!has("ruby3.4", "aws-xray-sdk") && !has("java21", "aws-sdk-s3"));
         assert_eq!(package_of("boto3.session"), "boto3");
     }
 

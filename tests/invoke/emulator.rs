@@ -192,3 +192,25 @@ fn the_emulator_says_the_same_of_streams() {
     assert_eq!(theirs, "part 0 x\n");
     assert_eq!((ours.code, json_of(&ours)), (1, json!({"errorMessage": "no more", "errorType": "Half.Way"})));
 }
+
+/// Programs of a Go module, which bring Lambda's own runtime for Go.
+#[test]
+fn go_programs_answer() {
+    let project = Project::copy_of("go-module");
+    let arch = host_architecture();
+    project.write(
+        "lambda-pack.toml",
+        &format!(
+            "[defaults]\narchitecture = '{arch}'\ntimeout = 20\n[functions.api]\npath = 'cmd/api'\n[functions.worker]\npath = 'cmd/worker'\n"
+        ),
+    );
+    for (name, event, answer) in [
+        ("api", r#"{"name": "Zoë"}"#, json!({"greeting": "hello Zoë"})),
+        ("worker", r#"{"Records": [1, 2]}"#, json!({"records": 2})),
+    ] {
+        let run = invoke(&project, &[name], event);
+        assert_eq!((run.code, json_of(&run)), (0, answer), "{}", run.stderr);
+    }
+    let failed = invoke(&project, &["worker"], r#"{"Records": 1}"#);
+    assert_eq!((failed.code, &json_of(&failed)["errorType"]), (1, &json!("UnmarshalTypeError")), "{}", failed.stdout);
+}

@@ -155,6 +155,9 @@ fn ruby_fails_as_on_lambda() {
 fn ruby_handlers_are_verified() {
     let project = ruby("app.handler", "exclude = ['helper.rb']\n");
     assert!(!project.done(&["build", "--verify"]).stderr.contains("handler-fails-to-load"));
+    // The runtime has it, wherever this is.
+    project.write("f/app.rb", &format!("require 'aws-sdk-s3'\n{APP}"));
+    assert!(!project.done(&["build", "--verify"]).stderr.contains("handler-fails-to-load"));
     project.write("f/helper.rb", "");
     for (code, said, hint) in [
         (
@@ -207,7 +210,7 @@ fn gems_of_the_package_and_of_layers_are_found() {
     assert_eq!((run.code, json_of(&run)), (0, json!(["hello", "Ana", "plain"])), "{}", run.stderr);
 }
 
-/// A gem with the layout and the entry point that those of aws_lambda_ric have: it is started with the handler.
+/// A gem with the layout and the entry point that those of `aws_lambda_ric` have: it is started with the handler.
 #[test]
 fn the_packages_own_client_is_run() {
     let project = ruby("app.handler", "");

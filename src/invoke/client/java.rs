@@ -141,3 +141,32 @@ fn jar(folder: &Path) -> std::io::Result<Vec<u8>> {
     }
     Ok(out.finish()?.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_compiler_it_is_said_what_to_install() {
+        let function = Function::new("f", crate::lambda::find("java21").unwrap(), "App");
+        // No compiler of this machine is as new as that.
+        let java = Interpreter { program: "/nowhere/bin/java".into(), version: "9999".to_owned(), seen: Vec::new() };
+        let error = compiled(&function, &java).unwrap_err().to_string();
+        assert!(error.contains("there is Java 9999 here, and no `javac`"), "{error}");
+    }
+
+    #[test]
+    fn classes_lie_in_the_jar_by_their_packages() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b/C.class", "a/B.class", "A.class"] {
+            fsio::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+            fsio::write_new(&dir.path().join(name), name.as_bytes(), false).unwrap();
+        }
+        let mut jar = zip::ZipArchive::new(std::io::Cursor::new(jar(dir.path()).unwrap())).unwrap();
+        let names: Vec<String> = jar.file_names().map(|name| name.unwrap().into_owned()).collect();
+        assert_eq!(names, ["A.class", "a/B.class", "b/C.class"]);
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut jar.by_name("a/B.class").unwrap(), &mut text).unwrap();
+        assert_eq!(text, "a/B.class");
+    }
+}

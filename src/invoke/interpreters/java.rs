@@ -26,7 +26,8 @@ pub(in crate::invoke) fn javac(java: &Interpreter) -> Option<(PathBuf, String)> 
     let own = java.program.ancestors().nth(2)?;
     let wanted: u32 = java.version.parse().ok()?;
     // A runtime of Java 8 lies in a JDK.
-    let near = [Some(own), own.parent()].into_iter().flatten().map(|home| (home.to_owned(), wanted));
+    let around = own.parent().filter(|_| own.ends_with("jre"));
+    let near = [Some(own), around].into_iter().flatten().map(|home| (home.to_owned(), wanted));
     let others = homes().into_iter().filter_map(|home| Some((home.clone(), of_version(&home)?)));
     let program = |home: &Path| Some(home.join("bin/javac")).filter(|program| program.is_file());
     let mut all = near.chain(others).filter(|(_, version)| *version >= wanted);
