@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::http::{Body, Connection, Head, Server};
 use super::identifiers;
 use super::limits::{MAX_RESPONSE, MAX_STREAMED};
+use super::log::Sink;
 
 const RUNTIME: &str = "/2018-06-01/runtime/";
 const EXTENSIONS: &str = "/2020-01-01/extension/";
@@ -50,7 +51,7 @@ pub(super) enum Form {
 
 /// Takes parts of an answer, and may make whoever brings them wait.
 #[derive(Clone)]
-pub(super) struct Stream(pub(super) Arc<dyn Fn(&[u8]) + Send + Sync>);
+pub(super) struct Stream(pub(super) Arc<Sink>);
 
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -4,7 +4,7 @@
 //! Runtime API ──► parts ──► PayloadChunk, PayloadChunk, …, InvokeComplete   (application/vnd.amazon.eventstream)
 //! ```
 //!
-//! Source: "InvokeWithResponseStream" in the AWS Lambda API Reference. What `ErrorCode` and `ErrorDetails` hold is not said
+//! Source: `InvokeWithResponseStream` in the AWS Lambda API Reference. What `ErrorCode` and `ErrorDetails` hold is not said
 //! there: here they are the type of Lambda's error document, and the document.
 
 use std::io;
