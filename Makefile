@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all their own set-up on Debian or Ubuntu with Rust.
-.PHONY: demo test bench test-full test-corpus test-sam test-bare test-large tools lint
+.PHONY: demo test bench test-full test-corpus test-sam test-bare test-large test-fuzz tools lint
 
 # Packs a monorepo of three languages and shows what came out.
 demo:
@@ -17,7 +17,7 @@ bench:
 	benches/run
 
 # Also what takes longer: dozens of real packages against the installers, and the install steps in a bare Debian.
-test-full: test test-corpus test-sam test-bare
+test-full: test test-corpus test-sam test-bare test-fuzz
 
 # What is packed of popular packages is what uv and npm would install for the target.
 test-corpus: tools
@@ -39,6 +39,12 @@ test-bare:
 test-large: tools
 	cargo build --release --locked
 	tests/large
+
+# Every fuzz target for half a minute. Needs a nightly toolchain and cargo-fuzz.
+test-fuzz:
+	@cargo +nightly fuzz --version >/dev/null || { echo "rustup toolchain install nightly && cargo install cargo-fuzz" >&2; exit 1; }
+	cd fuzz && for target in fuzz_targets/*.rs; do \
+	  cargo +nightly fuzz run "$$(basename $$target .rs)" -- -max_total_time=30 -rss_limit_mb=4000 || exit 1; done
 
 tools:
 	@tests/setup test

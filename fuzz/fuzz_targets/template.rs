@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(template) = Template::of(document, &BTreeMap::new(), &BTreeMap::new()) else { return };
     let mut edits = Edits::default();
     for function in &template.functions {
-        edits.place(&template.document, &function.site, &Place::File("function.zip".to_owned()));
+        edits.place(&function.site, &Place::File("function.zip".to_owned()));
     }
     let _ = edits.apply(&template.document);
 });
