@@ -19,6 +19,8 @@ const MAX_SCRIPTS: usize = 4;
 const SHEBANG: u64 = 256;
 /// Of larger programs it is not looked which loader they need.
 const MAX_PROGRAM: u64 = 48 << 20;
+/// Mounted in every sandbox, over what the image has there.
+pub(super) const MOUNTS: [&str; 3] = ["proc", "dev", "tmp"];
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Why an image does not start.
@@ -57,8 +59,10 @@ impl Start<'_> {
             return Some(format!("the working directory '{folder}' is invalid, it needs to be an absolute path"));
         }
         // What is mounted is there.
-        let is_there = ["/tmp", "/proc", "/dev"].contains(&folder)
-            || self.rooted.find(Path::new(folder)).is_some_and(|(_, metadata)| metadata.is_dir());
+        let is_there = self.rooted.follow(Path::new(folder)).is_ok_and(|path| {
+            MOUNTS.iter().any(|mount| path == Path::new(mount))
+                || self.find(Path::new(folder)).is_some_and(|(_, metadata)| metadata.is_dir())
+        });
         (!is_there).then(|| format!("the working directory doesn't exist: {folder}"))
     }
 
@@ -82,7 +86,8 @@ impl Start<'_> {
             let words = line.trim_start_matches([' ', '\t']);
             let interpreter = words.split([' ', '\t']).next().unwrap_or_default();
             return if depth > 0 && !interpreter.is_empty() {
-                self.check(interpreter, depth - 1)
+                // The kernel looks for it from the working folder on, and not on `PATH`.
+                self.check(&Path::new(working_dir(self.starter)).join(interpreter).to_string_lossy(), depth - 1)
             } else {
                 Some("exec format error")
             };
@@ -95,20 +100,23 @@ impl Start<'_> {
         match elf::Image::of(&bytes) {
             Some(elf::Image::Elf(elf)) => {
                 let loader = elf.interpreter?;
-                self.rooted.find(Path::new(&loader)).is_none().then_some(MISSING)
+                self.find(Path::new(&loader)).is_none().then_some(MISSING)
             }
             _ => None,
         }
     }
 
+    /// What a path leads to, but for what something is mounted over.
+    fn find(&self, path: &Path) -> Option<(PathBuf, Metadata)> {
+        let place = self.rooted.follow(path).ok()?;
+        if MOUNTS.iter().any(|mount| place.starts_with(mount)) { None } else { self.rooted.find(path) }
+    }
+
     /// Where a program is; one without a slash is looked for on `PATH`.
     fn located(&self, program: &str) -> Option<(PathBuf, Metadata)> {
-        let file = |path: &Path| self.rooted.find(path).filter(|(_, metadata)| !metadata.is_dir());
-        if program.starts_with('/') {
-            return self.rooted.find(Path::new(program));
-        }
+        let file = |path: &Path| self.find(path).filter(|(_, metadata)| !metadata.is_dir());
         if program.contains('/') {
-            return self.rooted.find(&Path::new(working_dir(self.starter)).join(program));
+            return self.find(&Path::new(working_dir(self.starter)).join(program));
         }
         let folders = self.variables.get("PATH").map_or(PATH, String::as_str);
         folders.split(':').filter(|folder| !folder.is_empty()).find_map(|folder| file(&Path::new(folder).join(program)))

@@ -37,7 +37,8 @@ pub(super) fn of_image(function: &Function, own: &[String], api: &str) -> BTreeM
     let mut out: BTreeMap<String, String> = own
         .iter()
         .filter_map(|variable| variable.split_once('='))
-        .filter(|(name, _)| !name.is_empty())
+        // Nothing that the programs which make the sandbox could take for an option.
+        .filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let places = Places::lambda();

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Heads with more bytes than this are refused: error traces go through a header (`Lambda-Runtime-Function-XRay-Error-Cause`),
 /// for which clients keep below 1 MiB.
@@ -14,8 +15,8 @@ const MAX_HEAD: usize = (1 << 20) + (64 << 10);
 const MAX_HEADERS: usize = 128;
 /// Connections that are served at once.
 const MAX_CONNECTIONS: usize = 256;
-/// What is too large is read on up to so many bytes, so that whoever sends it gets an answer.
-const MAX_DRAINED: u64 = 256 << 20;
+/// Whoever reads nothing for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A request without its body.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ fn bad(what: &str) -> io::Error {
 impl Connection {
     fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         let writer = stream.try_clone()?;
         Ok(Self { reader: BufReader::with_capacity(64 << 10, stream), writer })
     }
@@ -100,7 +102,8 @@ impl Connection {
         }))
     }
 
-    /// The body of the request, of which at most `limit` bytes are kept.
+    /// The body of the request, of which at most `limit` bytes are kept. What is too large is read to its end, so that whoever
+    /// sends it gets an answer.
     pub(super) fn body(&mut self, head: &Head, limit: u64) -> io::Result<Body> {
         let mut bytes = Vec::new();
         let body = self.body_to(head, limit, &mut |part| bytes.extend_from_slice(part))?;
@@ -128,9 +131,6 @@ impl Connection {
     fn take(&mut self, body: &mut Body, length: u64, limit: u64, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         let mut wanted = length.min(limit.saturating_sub(body.length));
         body.length = body.length.saturating_add(length);
-        if body.length > limit.max(MAX_DRAINED) {
-            return Err(bad("the body is too large"));
-        }
         let rest = length - wanted;
         while wanted > 0 {
             let there = self.reader.fill_buf()?;
@@ -348,7 +348,7 @@ impl Drop for Server {
             if self.address.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { self.address.ip() },
             self.address.port(),
         );
-        drop(TcpStream::connect_timeout(&here, std::time::Duration::from_secs(1)));
+        drop(TcpStream::connect_timeout(&here, Duration::from_secs(1)));
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::client::Program;
-use super::entrypoint::{self, Refusal, Start};
+use super::entrypoint::{self, MOUNTS, Refusal, Start};
 use super::walls::Walls;
 use super::{Function, environment};
 use crate::error::{Error, Result};
@@ -19,12 +19,13 @@ use crate::process::Tool;
 use crate::report::{Reporter, Task, Unit, bytes};
 use crate::store::{Root, Store};
 
-/// Mounted in every sandbox.
-const MOUNTS: [&str; 3] = ["proc", "dev", "tmp"];
 /// Files of `/etc` that the sandbox puts its own over.
 const ETC: [&str; 3] = ["etc/passwd", "etc/hosts", "etc/resolv.conf"];
 const USER: &str = "sbx_user1051:x:993:990::/home/sbx_user1051:/sbin/nologin\n";
 const EXTENSIONS: &str = "/opt/extensions";
+/// Variables by which an image could have programs of this machine load something: what changes the root has the environment of
+/// the image already where that is done by `unshare`.
+const LOADING: [&str; 5] = ["LD_", "GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH", "NLSPATH"];
 
 /// Where an image lies, and how large it is.
 #[derive(Debug, Clone, Copy)]
@@ -101,14 +102,24 @@ impl Image {
 
     /// What Lambda logs of an image that does not start.
     pub(super) fn launch_error(&self, refusal: &Refusal) -> String {
-        let list = |words: &[String]| format!("[{}]", words.join(" "));
+        // The image's own words: nothing of them is for a terminal.
+        let shown = |text: &str| text.replace(char::is_control, "?");
+        let list = |words: &[String]| format!("[{}]", shown(&words.join(" ")));
         format!(
             "IMAGE\tLaunch error: {}\tEntrypoint: {}\tCmd: {}\tWorkingDir: [{}]",
-            refusal.message,
+            shown(&refusal.message),
             list(&self.starter.entrypoint),
             list(&self.starter.command),
-            self.starter.working_dir
+            shown(&self.starter.working_dir)
         )
+    }
+
+    /// What of its environment is held back by these walls.
+    pub(super) fn held_back(&self, function: &Function, walls: &Walls) -> Option<String> {
+        let variables = self.variables(function, "");
+        let names: Vec<&str> = variables.keys().map(String::as_str).filter(|name| is_loading(name)).collect();
+        let is_held = matches!(walls, Walls::Namespaces { .. }) && !names.is_empty();
+        is_held.then(|| format!("{} of the image is not set without bubblewrap (`bwrap`)", names.join(", ")))
     }
 
     /// The tool that runs words in it. `scratch` is for what is put over the image's own files.
@@ -143,7 +154,8 @@ impl Image {
                 let tool = walls.namespaces(program).arg("image").arg(scratch.path()).arg(storage.to_string());
                 let tool = tool.arg(self.root.path());
                 let tool = over.iter().fold(tool, |tool, (from, to)| tool.arg(from).arg(to)).arg("--");
-                let tool = tool.args(variables.iter().map(|(name, value)| format!("{name}={value}"))).arg(program);
+                let set = variables.iter().filter(|(name, _)| !is_loading(name));
+                let tool = tool.args(set.map(|(name, value)| format!("{name}={value}"))).arg(program);
                 // A user in namespaces of its own may change the root, and has lost what it may when its program starts.
                 let tool = tool.args(["--user", "--map-user=993", "--map-group=990"]);
                 let tool = tool.arg(format!("--root={}", root.display())).arg(format!("--wd={folder}"));
@@ -165,7 +177,8 @@ impl Image {
 
     /// The image's users, and Lambda's.
     fn passwd(&self) -> String {
-        let own = self.place(ETC[0]).and_then(|place| fsio::read_text(&self.root.path().join(place)).ok());
+        let own = self.place(ETC[0]).and_then(|place| fsio::read_bounded(&self.root.path().join(place), 1 << 20).ok());
+        let own = own.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let mut text =
             own.filter(|text| !text.is_empty()).unwrap_or_else(|| "root:x:0:0:root:/root:/sbin/nologin\n".to_owned());
         if !text.lines().any(|line| line.starts_with("sbx_user1051:")) {
@@ -176,6 +189,10 @@ impl Image {
         }
         text
     }
+}
+
+fn is_loading(name: &str) -> bool {
+    LOADING.iter().any(|begin| name.starts_with(begin))
 }
 
 /// Without a sandbox there is nothing to run an image in.

@@ -36,6 +36,8 @@ pub(super) struct Instance {
 /// What is asked of a function.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Request {
+    /// Its id, where that was told already.
+    pub(super) id: Option<String>,
     pub(super) event: Vec<u8>,
     pub(super) client_context: Option<String>,
     pub(super) form: Form,
@@ -121,7 +123,7 @@ impl Instance {
 
     /// Hands an event over and waits for the answer, at most as long as the function's timeout.
     pub(super) fn invoke(&mut self, request: Request) -> Outcome {
-        let request_id = identifiers::uuid();
+        let request_id = request.id.clone().unwrap_or_else(identifiers::uuid);
         let begin = Instant::now();
         let limit = self.prepared.function.timeout;
         self.log.begin();

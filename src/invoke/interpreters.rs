@@ -105,11 +105,32 @@ fn ask(program: &Path, args: &[&str]) -> Option<Interpreter> {
     let said: Said = serde_json::from_str(tool.run().ok()?.text().trim()).ok()?;
     let program = said.program.canonicalize().ok()?;
     let mut seen = said.folders;
-    seen.extend(program.ancestors().nth(2).map(Path::to_owned));
-    seen.retain(|folder| folder.is_dir() && folder != Path::new("/"));
+    seen.push(installed(&program));
+    let seen = without_homes(seen);
+    Some(Interpreter { program, version: said.version, seen })
+}
+
+/// What an interpreter is installed as: the folder that has its `bin`, or the program alone where that is somebody's home.
+pub(super) fn installed(program: &Path) -> PathBuf {
+    match program.ancestors().nth(2).filter(|folder| !is_home(folder)) {
+        Some(folder) => folder.to_owned(),
+        None => program.to_owned(),
+    }
+}
+
+/// What functions may see of these: nothing that has a developer's own files in it.
+pub(super) fn without_homes(mut seen: Vec<PathBuf>) -> Vec<PathBuf> {
+    seen.retain(|path| path.exists() && !is_home(path));
     seen.sort();
     seen.dedup();
-    Some(Interpreter { program, version: said.version, seen })
+    seen
+}
+
+/// Whether a folder is the home folder, `~/.local`, or one that has these in it.
+fn is_home(folder: &Path) -> bool {
+    let Ok(home) = etcetera::home_dir() else { return folder == Path::new("/") };
+    let home = home.canonicalize().unwrap_or(home);
+    home.starts_with(folder) || folder == home.join(".local")
 }
 
 fn pyenv() -> PathBuf {

@@ -154,7 +154,8 @@ impl Prepared {
             return Err(image::no_walls().context(format!("`{}` cannot be run", function.name)));
         }
         let (image, program) = Image::open(&function, packed, store, reporter)?;
-        let notes = note.into_iter().chain(program.notes.iter().cloned()).collect();
+        let held_back = image.held_back(&function, &walls);
+        let notes = note.into_iter().chain(program.notes.iter().cloned()).chain(held_back).collect();
         // What is called is for the image to say.
         let function = Function { handler: String::new(), ..function };
         Ok(Self { function, program, image: Some(image), walls, scratch: fsio::scratch_dir()?, notes })

@@ -262,7 +262,7 @@ impl Handler<'_> {
             _ => connection.body(head, limit)?,
         };
         if let Some(call) = head.path.strip_prefix(RUNTIME) {
-            return self.runtime(call, head, &body, limit, connection);
+            return self.runtime(call, head, body, limit, connection);
         }
         if let Some(call) = head.path.strip_prefix(EXTENSIONS) {
             return self.extensions(call, head, &body, connection);
@@ -285,12 +285,12 @@ impl Handler<'_> {
         current.map(|task| task.form.clone()).unwrap_or_default()
     }
 
-    fn runtime(&self, call: &str, head: &Head, body: &Body, limit: u64, connection: &mut Connection) -> io::Result<()> {
+    fn runtime(&self, call: &str, head: &Head, body: Body, limit: u64, connection: &mut Connection) -> io::Result<()> {
         match (head.method.as_str(), call) {
             ("GET", "invocation/next") => self.next(connection),
             ("POST", "init/error") => {
                 let mut state = self.shared.lock();
-                state.init_error = Some(body.bytes.clone());
+                state.init_error = Some(body.bytes);
                 drop(state);
                 self.shared.changed.notify_all();
                 accepted(connection)
@@ -299,7 +299,7 @@ impl Handler<'_> {
             ("GET", "restore/next") => connection.answer(200, JSON, b""),
             ("POST", call) => match call.strip_prefix("invocation/").and_then(|rest| rest.split_once('/')) {
                 Some((id, "response")) => self.done(id, response(head, body, limit), connection),
-                Some((id, "error")) => self.done(id, Answer::Error(body.bytes.clone()), connection),
+                Some((id, "error")) => self.done(id, Answer::Error(body.bytes), connection),
                 _ => connection.answer(404, &[], b"404 page not found\n"),
             },
             _ => connection.answer(405, &[], b""),
@@ -427,7 +427,7 @@ fn is_size_error(document: &[u8]) -> bool {
 }
 
 /// What a response is: the bytes, or the error that came after them, or that they are too many.
-fn response(head: &Head, body: &Body, limit: u64) -> Answer {
+fn response(head: &Head, body: Body, limit: u64) -> Answer {
     if body.length > limit {
         let message = format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
         return Answer::Error(super::outcome::document(TOO_LARGE, &message));
@@ -438,7 +438,7 @@ fn response(head: &Head, body: &Body, limit: u64) -> Answer {
         return Answer::Error(decoded.unwrap_or_else(|| super::outcome::document(kind, "")));
     }
     let content_type = head.header("content-type").unwrap_or("application/json").to_owned();
-    Answer::Response { bytes: body.bytes.clone(), content_type }
+    Answer::Response { bytes: body.bytes, content_type }
 }
 
 fn accepted(connection: &mut Connection) -> io::Result<()> {

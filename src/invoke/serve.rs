@@ -122,7 +122,7 @@ impl Stage {
                 let message = format!("Could not parse request body into json: {error}");
                 return Err(Refusal(400, "InvalidRequestContentException", message));
             }
-            let request = Request { event, client_context: client_context(head)?, form: Form::Buffered };
+            let request = Request { id: None, event, client_context: client_context(head)?, form: Form::Buffered };
             self.carry_out(&function, operation, head, request, connection)
         });
         match done {
@@ -192,6 +192,8 @@ impl Stage {
 fn client_context(head: &Head) -> Result<Option<String>, Refusal> {
     let Some(text) = head.header("x-amz-client-context") else { return Ok(None) };
     let decoded = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let is_object = |text: &String| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok();
+    let decoded = decoded.filter(is_object);
     let refusal = || {
         Refusal(
             400,

@@ -111,7 +111,8 @@ impl Walls {
         let mut out: Vec<String> = user.clone();
         let fixed = ["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--clearenv", "--cap-drop", "ALL"];
         out.extend(fixed.map(str::to_owned));
-        out.extend(["--proc", "/proc", "--dev", "/dev"].map(str::to_owned));
+        // No shared memory: what is not `/tmp` is not written to.
+        out.extend(["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"].map(str::to_owned));
         if *is_sized {
             out.extend(["--size".to_owned(), storage.to_string()]);
         }

@@ -129,6 +129,11 @@ fn node_streams() {
     assert_eq!(invoke(&project, &["f"], "{}").stdout, "part 0 x\npart 1 x\npart 2 x\n");
     // More than an answer may have that is no stream.
     assert_eq!(invoke(&project, &["f"], r#"{"size": 3000000}"#).stdout.len(), 9_000_024);
+    // More than a stream may have, and a good deal more.
+    for size in [75_000_000, 110_000_000] {
+        let document = json_of(&invoke(&project, &["f"], &format!(r#"{{"size": {size}}}"#)));
+        assert_eq!(document["errorType"], "Function.ResponseSizeTooLarge");
+    }
     let http = invoke(&project, &["f"], r#"{"http": true}"#);
     assert!(http.stdout.starts_with("{\"statusCode\":201}\0\0\0\0\0\0\0\0part 0 x\n"), "{:?}", http.stdout);
     let failed = invoke(&project, &["f"], r#"{"fail": true}"#);
@@ -137,4 +142,31 @@ fn node_streams() {
         (failed.code, &document["errorType"], &document["errorMessage"]),
         (1, &json!("Error"), &json!("half way"))
     );
+}
+
+/// An interpreter in a developer's own folder is seen, and the folder is not.
+#[test]
+fn what_lies_beside_an_interpreter_at_home_is_not_seen() {
+    let home = tempfile::tempdir().unwrap();
+    let place = home.path().join("bin/node");
+    std::fs::create_dir(home.path().join("bin")).unwrap();
+    let real = common::tool("node", &["-p".as_ref(), "process.execPath".as_ref()], "apt-get install nodejs");
+    std::fs::copy(real.trim(), &place).unwrap();
+    let secret = home.path().join("credentials");
+    std::fs::write(&secret, "secret").unwrap();
+    let code = format!(
+        "exports.handler = async () => [process.execPath, require('fs').existsSync({:?}), require('fs').readdirSync({:?})];",
+        secret.display().to_string(),
+        home.path().display().to_string()
+    );
+    let project = node(&[("index.js", &code)], "index.handler", "nodejs22.x");
+    let mut command = project.command(&["invoke", "f"]);
+    let path = common::with_path(&home.path().join("bin"));
+    let output = start(command.env("HOME", home.path()).env("PATH", path)).output();
+    let stderr = String::from_utf8_lossy(&output.2).into_owned();
+    assert_eq!(output.0, 0, "{}{stderr}", String::from_utf8_lossy(&output.1));
+    if !stderr.contains("in a plain folder") {
+        let seen: Value = serde_json::from_slice(&output.1).unwrap();
+        assert_eq!(seen, json!([place, false, ["bin"]]), "{stderr}");
+    }
 }

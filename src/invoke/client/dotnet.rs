@@ -53,7 +53,10 @@ pub(super) fn choose(function: &Function, task: &Tree, places: &Places) -> Resul
         }
     };
     let program = dotnet()?;
-    let seen = program.parent().map(std::path::Path::to_owned).into_iter().collect();
+    // Beside these, a folder of a user's own has certificates and caches.
+    let folder = program.parent().unwrap_or(&program).to_owned();
+    let seen = ["host", "shared"].map(|name| folder.join(name)).into_iter().filter(|path| path.is_dir());
+    let seen = seen.chain([program.clone()]).collect();
     let begin = [program.display().to_string(), "exec".to_owned()];
     Ok(Program { words: begin.into_iter().chain(words).collect(), seen, ..Program::default() })
 }

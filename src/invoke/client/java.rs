@@ -117,7 +117,9 @@ fn compile(compiler: &Path, of_version: &str, version: &str) -> Result<Vec<u8>> 
         fsio::write_new(&file, text.as_bytes(), false)?;
         tool = tool.arg(file);
     }
-    tool.env_remove("JDK_JAVAC_OPTIONS").run()?;
+    // Nothing that its result is not known by.
+    let others = ["JDK_JAVAC_OPTIONS", "JAVA_TOOL_OPTIONS", "CLASSPATH"];
+    others.into_iter().fold(tool, Tool::env_remove).run()?;
     jar(&classes).map_err(|e| Error::io("pack the classes of", &classes, &e))
 }
 

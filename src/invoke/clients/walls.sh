@@ -56,6 +56,7 @@ for node in null zero full random urandom tty; do
 done
 ln -s /proc/self/fd "$root/dev/fd"
 for stream in 0/stdin 1/stdout 2/stderr; do ln -s "fd/${stream%/*}" "$root/dev/${stream#*/}"; done
+[ "$what" = function ] || read_only "$root/dev"
 mount -t tmpfs -o "mode=1777,size=$storage" tmpfs "$root/tmp"
 while [ "$1" != -- ]; do
   bind "$1" "$1"
@@ -66,10 +67,10 @@ shift
 status=0
 if [ "$what" = image ]; then
   # What changes the root for it is named with it: nothing of this machine is in there.
-  powerless env -i "$@" || status=$?
+  powerless env -i -- "$@" || status=$?
 else
   mount -o remount,bind,ro "$root"
   chroot "$root" setpriv --no-new-privs --bounding-set -all --inh-caps -all --ambient-caps -all \
-    env -i -C /var/task "$@" || status=$?
+    env -i -C /var/task -- "$@" || status=$?
 fi
 exit "$status"

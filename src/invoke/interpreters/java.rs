@@ -76,7 +76,7 @@ fn ask(home: &Path) -> Option<Interpreter> {
     let tool = Tool::new(&program).args(["-XshowSettings:properties", "-version"]);
     let said = tool.env_remove("JAVA_TOOL_OPTIONS").env_remove("JDK_JAVA_OPTIONS").run().ok()?;
     let version = said.stderr.lines().find_map(|line| line.trim().strip_prefix("java.specification.version = "))?;
-    let mut seen: Vec<PathBuf> = program.ancestors().nth(2).map(Path::to_owned).into_iter().collect();
+    let mut seen = super::without_homes(vec![super::installed(&program)]);
     // Debian keeps settings that the virtual machine reads apart from it.
     let settings = std::fs::read_dir("/etc").into_iter().flatten().flatten();
     seen.extend(settings.filter(|entry| entry.file_name().to_string_lossy().starts_with("java")).map(|e| e.path()));

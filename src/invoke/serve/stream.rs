@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::super::http::Connection;
+use super::super::identifiers;
 use super::super::instance::Request;
 use super::super::outcome::{self, Outcome};
 use super::super::runtime_api::{Form, Stream};
@@ -48,14 +49,15 @@ pub(super) fn respond(
         // A client that has gone keeps no function from ending.
         let _ = parts.send(Part::Bytes(bytes.to_vec()));
     }));
-    let request = Request { form: Form::Streamed(Some(stream)), ..request };
+    let id = identifiers::uuid();
+    let request = Request { id: Some(id.clone()), form: Form::Streamed(Some(stream)), ..request };
     let (function, sink) = (Arc::clone(function), Arc::clone(sink));
     let work = move || answer(&function, request, &sink, &tell);
     std::thread::Builder::new()
         .name("stream".to_owned())
         .spawn(work)
         .map_err(|e| Refusal(500, "ServiceException", e.to_string()))?;
-    pass_on(&told, with_log, connection)
+    pass_on(&told, &id, with_log, connection)
 }
 
 fn answer(function: &Function, request: Request, sink: &Arc<Sink>, tell: &SyncSender<Part>) {
@@ -63,7 +65,12 @@ fn answer(function: &Function, request: Request, sink: &Arc<Sink>, tell: &SyncSe
     let _ = tell.send(Part::End(outcome));
 }
 
-fn pass_on(told: &Receiver<Part>, with_log: bool, connection: &mut Connection) -> Result<io::Result<()>, Refusal> {
+fn pass_on(
+    told: &Receiver<Part>,
+    id: &str,
+    with_log: bool,
+    connection: &mut Connection,
+) -> Result<io::Result<()>, Refusal> {
     let mut has_begun = false;
     for part in told {
         let done = match part {
@@ -71,7 +78,7 @@ fn pass_on(told: &Receiver<Part>, with_log: bool, connection: &mut Connection) -
             Part::End(Err(Refusal(_, kind, message))) => finish(connection, Some((kind, &message)), None),
             Part::End(Ok(outcome)) => end(&outcome, with_log, has_begun, connection),
             Part::Bytes(bytes) => {
-                let begun = if has_begun { Ok(()) } else { begin(connection) };
+                let begun = if has_begun { Ok(()) } else { begin(id, connection) };
                 has_begun = true;
                 match begun.and_then(|()| chunks(connection, &bytes)) {
                     Ok(()) => continue,
@@ -84,14 +91,18 @@ fn pass_on(told: &Receiver<Part>, with_log: bool, connection: &mut Connection) -
     Ok(Err(io::ErrorKind::UnexpectedEof.into()))
 }
 
-fn begin(connection: &mut Connection) -> io::Result<()> {
-    let headers = [("Content-Type", "application/vnd.amazon.eventstream"), ("X-Amz-Executed-Version", "$LATEST")];
+fn begin(id: &str, connection: &mut Connection) -> io::Result<()> {
+    let headers = [
+        ("Content-Type", "application/vnd.amazon.eventstream"),
+        ("x-amzn-RequestId", id),
+        ("X-Amz-Executed-Version", "$LATEST"),
+    ];
     connection.begin(200, &headers)
 }
 
 fn end(outcome: &Outcome, with_log: bool, has_begun: bool, connection: &mut Connection) -> io::Result<()> {
     if !has_begun {
-        begin(connection)?;
+        begin(&outcome.request_id, connection)?;
     }
     let log = with_log.then(|| STANDARD.encode(&outcome.log_tail));
     let text = String::from_utf8_lossy(&outcome.payload);

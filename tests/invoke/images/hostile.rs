@@ -52,3 +52,27 @@ fn hostile_layers_reach_nothing_outside() {
     assert!(!here.iter().any(|name| ["passwd", "hosts", "resolv.conf"].iter().any(|other| name == other)), "{here:?}");
     assert_eq!(fs::read_to_string(&secret).unwrap(), "secret");
 }
+
+/// Variables of an image that programs which make the sandbox would take for theirs.
+#[test]
+fn a_hostile_environment_changes_nothing_of_the_sandbox() {
+    let project_mark = tempfile::tempdir().unwrap();
+    let mark = project_mark.path().join("mark");
+    let split = format!("--split-string=sh -c \"echo x >{}\"", mark.display());
+    let config = json!({"Env": [split, "-u=x", "LD_PRELOAD=/var/task/no.so", "LD_AUDIT=/var/task/no.so", "GOOD=1"]});
+    let probed = Probed::new(config, &[&[Entry::File("x", 0o644, b"x")]], "");
+    let bin = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/usr/bin/unshare", bin.path().join("unshare")).unwrap();
+    let without = |command: &mut Command| {
+        command.env("PATH", bin.path());
+    };
+    let with = |_: &mut Command| {};
+    let walls: [&dyn Fn(&mut Command); 2] = [&with, &without];
+    for change in walls {
+        let run = probed.ask_by(change, &[], "arguments");
+        // Below a changed root there are no namespaces, and so no images without bubblewrap.
+        let is_run = run.code == 0 || run.stderr.contains("nothing here that can change into it");
+        assert!(is_run && !run.stderr.contains("ld.so"), "{}", run.stderr);
+        assert!(!mark.exists());
+    }
+}
