@@ -8,5 +8,8 @@ fn main() -> ExitCode {
         // 130 is what a shell reports of a program that Ctrl-C ended.
         std::process::exit(130);
     });
-    ExitCode::from(lambda_pack::cli::run(std::env::args_os()) as u8)
+    let exit = lambda_pack::cli::run(std::env::args_os());
+    // The handler ends the process when it has cleaned up; what has failed because of that is no exit code.
+    lambda_pack::interrupt::stay_if_ending();
+    ExitCode::from(exit as u8)
 }

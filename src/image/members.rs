@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::rc::Rc;
 
 /// No layer has more entries.
-const MAX_ENTRIES: usize = 1_000_000;
+pub(super) const MAX_ENTRIES: usize = 1_000_000;
 /// Bytes of headers, long names and attributes before one entry.
 const MAX_HEADERS: u64 = 1 << 20;
 const BLOCK: u64 = 512;
@@ -23,13 +23,13 @@ pub(super) fn each<R: Read>(tar: R, mut visit: impl FnMut(&mut Member<'_, R>) ->
     let inner = BufReader::with_capacity(256 << 10, tar);
     let mut archive = tar::Archive::new(Bounded { inner, read: Rc::clone(&read), end: Rc::clone(&end) });
     for (count, entry) in archive.entries()?.enumerate() {
-        let mut entry = entry?;
+        let mut entry = entry.map_err(printable)?;
         if count >= MAX_ENTRIES {
             return Err(io::Error::other(format!("it has more than {MAX_ENTRIES} entries")));
         }
         // A sparse file is larger than what of it lies in the archive.
         let kind = entry.header().entry_type();
-        let stored = if kind.is_gnu_sparse() { entry.header().entry_size()? } else { entry.size() };
+        let stored = if kind.is_gnu_sparse() { entry.header().entry_size().map_err(printable)? } else { entry.size() };
         end.set(u64::MAX);
         visit(&mut entry)?;
         // What was not looked at is read over on the way to the next one.
@@ -37,6 +37,20 @@ pub(super) fn each<R: Read>(tar: R, mut visit: impl FnMut(&mut Member<'_, R>) ->
         end.set(rest.saturating_add(BLOCK + MAX_HEADERS));
     }
     Ok(())
+}
+
+/// An error of the tar library, which puts names of the archive into its own as they are: a terminal is not to obey them.
+fn printable(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let kept = |c: char| matches!(c, '\'' | '"' | '\\');
+    if text.chars().all(|c| kept(c) || c.escape_debug().len() == 1) {
+        return error;
+    }
+    let mut out = String::new();
+    for c in text.chars() {
+        if kept(c) { out.push(c) } else { out.extend(c.escape_debug()) }
+    }
+    io::Error::new(error.kind(), out)
 }
 
 /// Reads up to a place that may be moved.

@@ -22,17 +22,20 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use super::ahead::ahead;
-use super::members::{self, Member};
+use super::members::{self, MAX_ENTRIES, Member};
 use super::rooted::Rooted;
 use super::{BuiltImage, BuiltLayer, Verified, compression};
 use crate::error::{Error, Result};
 use crate::fsio;
+use crate::interrupt;
 use crate::lambda::IMAGE_LIMIT;
 use crate::report::Task;
 use crate::store::Digest;
 
 /// Progress is told in steps of so many bytes.
 const STEP: u64 = 4 << 20;
+/// What a file system gives to anything at once.
+const CLUSTER: u64 = 4_096;
 /// Names in messages, at most.
 const SHOWN: usize = 3;
 
@@ -78,6 +81,8 @@ struct Unpacker {
     /// Bytes that may still be unpacked, and written: a sparse file is larger than what of it lies in a tar.
     room: u64,
     space: u64,
+    /// Entries of all layers, and folders that no layer has named, that there may still be.
+    entries: usize,
     /// What the layer at hand has brought, by a hash of the path: its own whiteouts do not hide that.
     fresh: HashSet<u64>,
     state: RandomState,
@@ -90,7 +95,9 @@ impl Unpacker {
         Self {
             rooted: Rooted::new(root),
             room: limit,
-            space: limit,
+            // Lambda does not count what is lost to small files, so that an image below its limit may take more here.
+            space: limit.saturating_add(limit / 2),
+            entries: MAX_ENTRIES,
             fresh: HashSet::new(),
             state: RandomState::new(),
             skipped: Vec::new(),
@@ -102,7 +109,7 @@ impl Unpacker {
         if self.skipped.is_empty() {
             return Vec::new();
         }
-        let mut names: Vec<String> = self.skipped.iter().map(|path| format!("/{}", path.display())).collect();
+        let mut names: Vec<String> = self.skipped.iter().map(|path| in_root(path)).collect();
         if self.more_skipped > 0 {
             names.push(format!("{} more", self.more_skipped));
         }
@@ -129,6 +136,8 @@ impl Unpacker {
     }
 
     fn entry<R: Read>(&mut self, entry: &mut Member<'_, R>) -> io::Result<()> {
+        interrupt::stay_if_ending();
+        self.entries = self.entries.checked_sub(1).ok_or_else(too_many)?;
         let raw = entry.path_bytes().into_owned();
         let path = inside(&raw)?;
         let Some(name) = path.file_name() else { return Ok(()) };
@@ -136,7 +145,7 @@ impl Unpacker {
         if kind.is_pax_global_extensions() {
             return Ok(());
         }
-        let folder = self.rooted.follow(path.parent().unwrap_or(Path::new("")))?;
+        let folder = self.follow(path.parent().unwrap_or(Path::new("")))?;
         if let Some(hidden) = name.as_bytes().strip_prefix(b".wh.") {
             return match hidden {
                 // What a link leads to is no folder of this layer.
@@ -148,7 +157,7 @@ impl Unpacker {
             };
         }
         let place = folder.join(name);
-        let said = |e: io::Error| io::Error::new(e.kind(), format!("`/{}`: {e}", path.display()));
+        let said = |e: io::Error| io::Error::new(e.kind(), format!("`{}`: {e}", in_root(&path)));
         self.put(entry, &folder, &place).map_err(said)
     }
 
@@ -160,6 +169,7 @@ impl Unpacker {
         self.note(place);
         if kind.is_hard_link() {
             let name = entry.link_name_bytes().unwrap_or_default().into_owned();
+            self.take(0)?;
             return self.link(&inside(&name)?, place);
         }
         let is_folder = kind.is_dir();
@@ -172,15 +182,16 @@ impl Unpacker {
             Ok(_) => fs::remove_file(&at)?,
             Err(_) => {}
         }
+        let is_file = kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse();
+        self.take(if is_file { entry.size() } else { 0 })?;
         if is_folder {
             fs::create_dir(&at)?;
             fs::set_permissions(&at, Permissions::from_mode(folder_mode(mode)))
         } else if kind.is_symlink() {
             let target = entry.link_name_bytes().unwrap_or_default().into_owned();
             symlink(OsStr::from_bytes(&target), &at)
-        } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+        } else if is_file {
             let size = entry.size();
-            self.space = self.space.checked_sub(size).ok_or_else(too_large)?;
             let modified = entry.header().mtime().unwrap_or(0);
             let modified = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(modified));
             let written = fsio::copy_new(&at, entry, file_mode(mode), modified)?;
@@ -194,27 +205,47 @@ impl Unpacker {
         }
     }
 
+    /// Counts something that is to be written, and what it takes: a name alone takes some, too.
+    fn take(&mut self, bytes: u64) -> io::Result<()> {
+        let taken = bytes.max(1).checked_next_multiple_of(CLUSTER).ok_or_else(too_large)?;
+        self.space = self.space.checked_sub(taken).ok_or_else(too_large)?;
+        Ok(())
+    }
+
     /// A folder that is only there by what is in it.
-    fn make(&self, folder: &Path) -> io::Result<()> {
+    fn make(&mut self, folder: &Path) -> io::Result<()> {
         let at = self.rooted.root().join(folder);
         if at.is_dir() {
             return Ok(());
         }
-        self.make(folder.parent().unwrap_or(Path::new("")))?;
+        // Nothing is above the root: it was there, and is deleted by somebody.
+        self.make(folder.parent().ok_or(io::ErrorKind::NotFound)?)?;
+        // As many as an entry's path has parts, of which none is an entry.
+        self.entries = self.entries.checked_sub(1).ok_or_else(too_many)?;
+        self.take(0)?;
         fs::create_dir(&at)?;
         fs::set_permissions(&at, Permissions::from_mode(0o755))
     }
 
+    /// [`Rooted::follow`], with an error that can be shown.
+    fn follow(&self, path: &Path) -> io::Result<PathBuf> {
+        let told = |e: io::Error| match e.raw_os_error() {
+            Some(_) => e,
+            None => io::Error::other(format!("too many levels of symbolic links in `{}`", in_root(path))),
+        };
+        self.rooted.follow(path).map_err(told)
+    }
+
     /// Where a path is: of links on the way those are followed, one at its end is not.
     fn unfollowed(&self, path: &Path) -> io::Result<PathBuf> {
-        let folder = self.rooted.follow(path.parent().unwrap_or(Path::new("")))?;
+        let folder = self.follow(path.parent().unwrap_or(Path::new("")))?;
         Ok(path.file_name().map_or_else(PathBuf::new, |name| folder.join(name)))
     }
 
     /// The same file under another name. Of links on the way those are followed, the last one is not.
     fn link(&self, target: &Path, place: &Path) -> io::Result<()> {
         let missing =
-            || io::Error::other(format!("it is a hard link to `/{}`, which is no file there", target.display()));
+            || io::Error::other(format!("it is a hard link to `{}`, which is no file there", in_root(target)));
         target.file_name().ok_or_else(missing)?;
         let target = self.unfollowed(target)?;
         let (from, to) = (self.rooted.root().join(&target), self.rooted.root().join(place));
@@ -289,8 +320,17 @@ fn inside(raw: &[u8]) -> io::Result<PathBuf> {
     Ok(path)
 }
 
+/// A path in messages: a terminal is not to obey it.
+fn in_root(path: &Path) -> String {
+    format!("/{}", shown(path.as_os_str().as_bytes()))
+}
+
 fn shown(raw: &[u8]) -> String {
     String::from_utf8_lossy(&raw[..raw.len().min(200)]).escape_debug().to_string()
+}
+
+fn too_many() -> io::Error {
+    io::Error::other(format!("the image has more than {MAX_ENTRIES} entries"))
 }
 
 fn too_large() -> io::Error {
@@ -309,6 +349,7 @@ struct Counted<'a, R> {
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
+        interrupt::stay_if_ending();
         self.left = self.left.checked_sub(read as u64).ok_or_else(too_large)?;
         self.hash.update(&buffer[..read]);
         self.untold += read as u64;

@@ -15,6 +15,7 @@ use super::{Function, environment};
 use crate::error::{Error, Result};
 use crate::fsio::{self, Scratch};
 use crate::image::{BuiltImage, Rooted, Starter, layout};
+use crate::interrupt;
 use crate::process::Tool;
 use crate::report::{Reporter, Task, Unit, bytes};
 use crate::store::{Root, Store};
@@ -218,6 +219,8 @@ fn check_space(function: &Function, needed: u64, free: Option<u64>, folder: &Pat
 
 /// Makes what things are mounted at.
 fn make_places(rooted: &Rooted) -> Result<()> {
+    // Nothing comes back where Ctrl-C has had it deleted.
+    let _whole = interrupt::hold();
     let told = |place: &Path| {
         let place = place.to_owned();
         move |e: std::io::Error| Error::io("write", &place, &e)

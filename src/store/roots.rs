@@ -4,13 +4,15 @@
 //! roots-v1/<key>/…      the image's root
 //! roots-v1/<key>.note   what it was when it was unpacked, and when it was last wanted
 //! roots-v1/<key>.lock   locked for as long as somebody runs it
+//! roots-v1/partial-…    where one is unpacked, or is run that has no name, and its lock
 //! ```
 //!
 //! They are bound read-only where they are run. Files are not hashed again: what the file system says of each (size, mode,
 //! times, inode) is compared with what it said at first, and where anything differs the image is unpacked anew. The bucket is
 //! bounded: what was not wanted for longest goes first, and nothing goes that somebody runs.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +41,7 @@ pub struct Roots {
 pub struct Root {
     path: PathBuf,
     notes: Vec<String>,
-    _lock: File,
+    _lock: Option<File>,
     _partial: Option<Partial>,
 }
 
@@ -63,17 +65,23 @@ struct Note {
     notes: Vec<String>,
 }
 
-/// A folder that is filled, and goes again unless it gets its name.
+/// A folder in which a root is filled. It goes again, with what is still in it; its lock goes last, as nobody deletes what is
+/// locked.
 #[derive(Debug)]
 struct Partial {
     dir: tempfile::TempDir,
-    lock: PathBuf,
+    _lock: tempfile::NamedTempFile,
     _remembered: [Remembered; 2],
 }
 
-impl Drop for Partial {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.lock);
+impl Partial {
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// Where a root is put whose name another one gets.
+    fn replaced(&self) -> PathBuf {
+        self.dir.path().join("replaced")
     }
 }
 
@@ -93,9 +101,10 @@ impl Roots {
             return Ok(root);
         }
         fsio::create_dir_all(&self.folder)?;
-        let (partial, lock) = self.partial()?;
-        let notes = fill(partial.dir.path())?;
-        let root = self.keep(&key, partial, lock, notes)?;
+        let partial = self.partial()?;
+        let filled = fill(&partial.root());
+        interrupt::stay_if_ending();
+        let root = self.keep(&key, partial, filled?)?;
         self.trim(MOST);
         Ok(root)
     }
@@ -109,50 +118,92 @@ impl Roots {
         self.folder.join(format!("{key}.{what}"))
     }
 
+    /// Held while something gets or loses its name, so that no lock is taken in between by somebody else. The folder itself is
+    /// locked: a file for it would be left there. Nothing where that cannot be done.
+    fn alone(&self) -> Option<File> {
+        let folder = File::open(&self.folder).ok()?;
+        folder.lock().ok()?;
+        Some(folder)
+    }
+
     fn standing(&self, key: &str) -> Option<Root> {
-        let lock = File::open(self.beside(key, "lock")).ok()?;
+        let name = self.beside(key, "lock");
+        let lock = File::open(&name).ok()?;
         lock.lock_shared().ok()?;
+        // It may have been deleted before it was locked; from now on it is not.
+        if !is_same(&lock, &name) {
+            return None;
+        }
         let (path, note) = (self.folder.join(key), self.beside(key, "note"));
         let said: Note = serde_json::from_str(&fsio::read_text(&note).ok()?).ok()?;
-        if state(&path)?.0 != said.state || !is_same(&lock, &self.beside(key, "lock")) {
+        if state(&path)?.0 != said.state {
             return None;
         }
         let _ = File::open(note).and_then(|file| file.set_modified(SystemTime::now()));
-        Some(Root { path, notes: said.notes, _lock: lock, _partial: None })
+        Some(Root { path, notes: said.notes, _lock: Some(lock), _partial: None })
     }
 
-    fn partial(&self) -> Result<(Partial, File)> {
-        let dir = tempfile::Builder::new()
-            .prefix("partial-")
-            .tempdir_in(&self.folder)
-            .map_err(|e| Error::io("create a folder in", &self.folder, &e))?;
-        let lock = dir.path().with_extension("lock");
-        let remembered = [interrupt::remember(dir.path()), interrupt::remember(&lock)];
-        let partial = Partial { dir, lock, _remembered: remembered };
-        let lock = locked(&partial.lock)?;
-        Ok((partial, lock))
+    fn partial(&self) -> Result<Partial> {
+        let told = |e: io::Error| Error::io("create a folder in", &self.folder, &e);
+        // Not on Ctrl-C before it is remembered.
+        let _whole = interrupt::hold();
+        let builder = || tempfile::Builder::new().prefix("partial-").suffix(".lock").tempfile_in(&self.folder);
+        // Before the folder is there: one that nobody has locked may be deleted.
+        let lock = builder().map_err(told)?;
+        match lock.as_file().try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(told(io::ErrorKind::WouldBlock.into())),
+            // On a file system without locks (some NFS) nothing is deleted.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        let path = lock.path().with_extension("");
+        let name = path.file_name().unwrap_or_default();
+        let dir = tempfile::Builder::new().prefix(name).rand_bytes(0).tempdir_in(&self.folder).map_err(told)?;
+        let remembered = [interrupt::remember(dir.path()), interrupt::remember(lock.path())];
+        let partial = Partial { dir, _lock: lock, _remembered: remembered };
+        fs::create_dir(partial.root()).map_err(told)?;
+        Ok(partial)
     }
 
     /// Gives a root its name. Where somebody runs what has that name, it goes without.
-    fn keep(&self, key: &str, partial: Partial, lock: File, notes: Vec<String>) -> Result<Root> {
-        let at = self.folder.join(key);
-        let private = |partial: Partial, notes| {
-            let path = partial.dir.path().to_owned();
-            Ok(Root { path, notes, _lock: lock, _partial: Some(partial) })
+    fn keep(&self, key: &str, partial: Partial, notes: Vec<String>) -> Result<Root> {
+        // Before it has its name: whatever is deleted from then on, by whomever, the note says what was unpacked.
+        let Some((state, bytes)) = state(&partial.root()) else {
+            interrupt::stay_if_ending();
+            return Err(Error::failed(format!("Failed to read what was unpacked into `{}`", self.folder.display())));
         };
-        let named = File::create(self.beside(key, "lock"));
-        let Some(named) = named.ok().filter(|lock| lock.try_lock().is_ok()) else { return private(partial, notes) };
-        let _ = fs::remove_dir_all(&at);
-        if fs::rename(partial.dir.path(), &at).is_err() {
-            return private(partial, notes);
-        }
-        // What has another name now is not this folder's to delete.
-        drop(partial);
-        let (state, bytes) = state(&at).unwrap_or_default();
         let note = Note { state, bytes, notes };
-        fsio::write_atomic(&self.beside(key, "note"), serde_json::to_string(&note).unwrap_or_default().as_bytes())?;
-        let _ = named.lock_shared();
-        Ok(Root { path: at, notes: note.notes, _lock: named, _partial: None })
+        let lock = self.name(key, &partial, &note)?;
+        let notes = note.notes;
+        Ok(match lock {
+            Some(_) => Root { path: self.folder.join(key), notes, _lock: lock, _partial: None },
+            None => Root { path: partial.root(), notes, _lock: None, _partial: Some(partial) },
+        })
+    }
+
+    /// Gives what was unpacked its name, and a lock that is shared. Nothing where it cannot have that name.
+    fn name(&self, key: &str, partial: &Partial, note: &Note) -> Result<Option<File>> {
+        let Some(_alone) = self.alone() else { return Ok(None) };
+        // With its note or not at all; on Ctrl-C it is deleted where it was unpacked.
+        let _whole = interrupt::hold();
+        let name = self.beside(key, "lock");
+        let lock = File::create(&name).ok().filter(|lock| lock.try_lock().is_ok());
+        let Some(lock) = lock else { return Ok(None) };
+        let (at, noted) = (self.folder.join(key), self.beside(key, "note"));
+        // What had the name is deleted with the partial folder, which may take long.
+        let is_free = fs::rename(&at, partial.replaced()).is_ok() || fs::symlink_metadata(&at).is_err();
+        let is_named = is_free && fs::rename(partial.root(), &at).is_ok();
+        let text = serde_json::to_string(note).unwrap_or_default();
+        if is_named && fsio::write_atomic(&noted, text.as_bytes()).is_ok() {
+            // Not at once the one after the other, but nobody else locks it exclusively while the folder is locked.
+            lock.lock_shared().map_err(|e| Error::io("lock", &name, &e))?;
+            return Ok(Some(lock));
+        }
+        if is_named {
+            fs::rename(&at, partial.root()).map_err(|e| Error::io("rename", &at, &e))?;
+        }
+        let _ = fs::remove_file(noted);
+        let _ = fs::remove_file(name);
+        Ok(None)
     }
 
     /// Deletes those that were not wanted for `age`; returns their bytes and files.
@@ -163,17 +214,19 @@ impl Roots {
         })
     }
 
+    /// What it took when it was unpacked, as its note says.
+    fn size(&self, key: &str) -> u64 {
+        let note = fsio::read_text(&self.beside(key, "note")).ok();
+        note.and_then(|text| serde_json::from_str::<Note>(&text).ok()).map_or(0, |note| note.bytes)
+    }
+
     fn trim(&self, most: u64) {
-        let size = |key: &str| {
-            let note = fsio::read_text(&self.beside(key, "note")).ok();
-            note.and_then(|text| serde_json::from_str::<Note>(&text).ok()).map_or(0, |note| note.bytes)
-        };
         let all = self.oldest();
-        let mut total: u64 = all.iter().map(|(_, key)| size(key)).sum();
+        let mut total: u64 = all.iter().map(|(_, key)| self.size(key)).sum();
         for (idle, key) in all {
             // What a program that was killed has left has no note.
             let is_left = !self.beside(&key, "note").exists() && idle >= IN_USE;
-            let bytes = size(&key);
+            let bytes = self.size(&key);
             if (is_left || total > most) && self.delete(&key).is_some() {
                 total = total.saturating_sub(bytes);
             }
@@ -182,6 +235,7 @@ impl Roots {
 
     /// Deletes one that nobody runs; its bytes and files.
     fn delete(&self, key: &str) -> Option<(u64, u64)> {
+        let _alone = self.alone()?;
         let lock = self.beside(key, "lock");
         let held = File::create(&lock).ok()?;
         held.try_lock().ok()?;
@@ -190,7 +244,9 @@ impl Roots {
         let freed = found.filter(Metadata::is_file).fold((0, 0), |(b, n), m| (b + m.len(), n + 1));
         // First, so that what is half deleted is not taken for whole.
         let _ = fs::remove_file(self.beside(key, "note"));
-        fs::remove_dir_all(&path).ok()?;
+        if fs::remove_dir_all(&path).is_err() && path.exists() {
+            return None;
+        }
         let _ = fs::remove_file(lock);
         Some(freed)
     }
@@ -211,20 +267,13 @@ impl Roots {
     }
 }
 
-fn locked(path: &Path) -> Result<File> {
-    let file = File::create(path).map_err(|e| Error::io("write", path, &e))?;
-    // A file system without locks (some NFS) is used without one.
-    let _ = file.try_lock();
-    Ok(file)
-}
-
-/// A digest of what the file system says of everything in a folder, and the bytes; nothing when it cannot be read.
+/// A digest of what the file system says of everything in a folder, and the bytes that it takes; nothing when it cannot be read.
 fn state(folder: &Path) -> Option<(String, u64)> {
     let (mut text, mut bytes) = (String::new(), 0);
     for entry in walkdir::WalkDir::new(folder).min_depth(1).sort_by_file_name() {
         let entry = entry.ok()?;
         let metadata = entry.metadata().ok()?;
-        bytes += if metadata.is_file() { metadata.len() } else { 0 };
+        bytes += taken(&metadata);
         let path = entry.path().strip_prefix(folder).ok()?;
         text.push_str(&format!("{path:?} {}\n", of_file(&metadata)));
         // Held in pieces: an image has many files.
@@ -245,6 +294,19 @@ fn of_file(metadata: &Metadata) -> String {
 #[cfg(not(unix))]
 fn of_file(metadata: &Metadata) -> String {
     format!("{:?} {} {:?}", metadata.file_type(), metadata.len(), metadata.modified().ok())
+}
+
+/// Bytes that something takes on disk; of a file with several names each has its part.
+#[cfg(unix)]
+fn taken(metadata: &Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let names = if metadata.is_dir() { 1 } else { metadata.nlink().max(1) };
+    metadata.blocks() * 512 / names
+}
+
+#[cfg(not(unix))]
+fn taken(metadata: &Metadata) -> u64 {
+    metadata.len()
 }
 
 /// Whether a file that was opened is the one that has the name: it may have been deleted meanwhile, and be another one.
@@ -291,13 +353,37 @@ mod tests {
         drop((first, again));
         assert_eq!(fs::read(open(b"1").path().join("etc/x")).unwrap(), b"text");
         assert_eq!((open(b"1").path(), count.get()), (path.as_path(), 3));
+        let one = roots.size(&sha256(b"1").hex());
         drop(open(b"2"));
-        roots.trim(4);
+        roots.trim(one);
         assert!(!path.exists() && count.get() == 4);
         assert_eq!(roots.prune(Duration::ZERO), (4, 1));
         assert_eq!(fs::read_dir(dir.path().join(ROOTS)).unwrap().count(), 0);
         // Nothing is left of what could not be unpacked.
         assert!(roots.root(&sha256(b"3"), &mut |_| Err(Error::failed("no"))).is_err());
         assert_eq!(fs::read_dir(dir.path().join(ROOTS)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_unpacked_or_run_is_not_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = Roots::new(dir.path());
+        let run = || {
+            for _ in 0..60 {
+                let mut fill = |at: &Path| {
+                    roots.prune(Duration::ZERO);
+                    fsio::write_atomic(&at.join("x"), b"text")?;
+                    Ok(Vec::new())
+                };
+                let root = roots.root(&sha256(b"1"), &mut fill).unwrap();
+                roots.prune(Duration::ZERO);
+                roots.trim(0);
+                assert_eq!(fs::read(root.path().join("x")).unwrap(), b"text");
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(run))));
+        roots.prune(Duration::ZERO);
+        let left: Vec<_> = fs::read_dir(dir.path().join(ROOTS)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, Vec::<PathBuf>::new());
     }
 }

@@ -209,6 +209,13 @@ fn what_is_too_large_is_refused_before_it_is_written() {
     let mut trial = Trial::new(4_096);
     assert!(trial.add(&tar(&entries(&[("a", file(&"x".repeat(5_000)))]))).is_err());
     assert!(!trial.dir.path().join("root/a").exists());
+    // What has no bytes takes some, and so does a folder that no entry is of.
+    for (list, fits) in [(["a/b/c", "a/b/d"], true), (["a/b/c/d", "a/b/d/e"], false)] {
+        let mut trial = Trial::new(12_000);
+        let done = trial.add(&tar(&list.map(|path| (path.to_owned(), file("")))));
+        assert_eq!(done.is_ok(), fits, "{list:?}");
+        assert!(trial.found().len() <= 4);
+    }
     // A hole of a terabyte.
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::GNUSparse);
@@ -224,6 +231,48 @@ fn what_is_too_large_is_refused_before_it_is_written() {
     let mut trial = Trial::new(1 << 20);
     assert!(trial.add(&bytes).unwrap_err().to_string().contains("which Lambda does not take"));
     assert!(!trial.dir.path().join("root/hole").exists());
+}
+
+#[test]
+fn the_entries_of_all_layers_are_counted() {
+    let mut trial = Trial::new(1 << 20);
+    trial.unpacker.entries = 3;
+    trial.add(&tar(&entries(&[("a", file("")), ("b", file(""))]))).unwrap();
+    // The entry, and the folder that it is in.
+    assert!(trial.add(&tar(&entries(&[("c/d", file(""))]))).unwrap_err().to_string().contains("more than 1000000"));
+    assert!(!trial.dir.path().join("root/c").exists());
+}
+
+#[test]
+fn a_root_that_is_gone_is_an_error() {
+    let mut trial = Trial::new(1 << 20);
+    fs::remove_dir_all(trial.dir.path().join("root")).unwrap();
+    assert_eq!(trial.add(&tar(&entries(&[("a/b", file(""))]))).unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn names_are_no_commands_to_a_terminal() {
+    let mut trial = Trial::new(1 << 20);
+    let bad = "a\x1b[31mRED\nb";
+    trial.add(&tar(&entries(&[(bad, Is::Pipe)]))).unwrap();
+    let note = "devices, pipes and sockets of the image are not there: /a\\u{1b}[31mRED\\nb";
+    assert_eq!(trial.unpacker.notes(), [note]);
+    let below = format!("{bad}/x");
+    let wrong = |list: &[(&str, Is)]| Trial::new(1 << 20).add(&tar(&entries(list))).unwrap_err().to_string();
+    for list in [
+        &[(bad, hard(bad))][..],
+        &[("x", hard(bad))],
+        &[(bad, file("")), (&below, file(""))],
+        &[(bad, link(bad)), (&below, file(""))],
+    ] {
+        let said = wrong(list);
+        assert!(!said.contains(char::is_control) && said.contains("\\u{1b}[31mRED\\nb"), "{said:?}");
+    }
+    // The library tells whose header it cannot read.
+    let mut bytes = tar(&entries(&[(bad, file(""))]));
+    bytes[124..136].copy_from_slice(b"not a number");
+    let said = Trial::new(1 << 20).add(&bytes).unwrap_err().to_string();
+    assert!(!said.contains(char::is_control), "{said:?}");
 }
 
 #[test]
