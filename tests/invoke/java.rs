@@ -104,7 +104,7 @@ fn sample(event: &str) -> String {
 fn handlers(names: &[&str], lines: &str) -> Project {
     let project = Project::copy_of("java-handlers");
     let arch = host_architecture();
-    let mut config = format!("[defaults]\nruntime = 'java17.al2023'\narchitecture = '{arch}'\ntimeout = 4\n{lines}\n");
+    let mut config = format!("[defaults]\nruntime = 'java17.al2023'\narchitecture = '{arch}'\ntimeout = 8\n{lines}\n");
     for (at, name) in names.iter().enumerate() {
         let handler = match name.chars().next() {
             Some(':' | '$') => format!("com.example.Handlers{name}"),
@@ -187,7 +187,7 @@ fn our_client_and_lambdas_say_the_same() {
     );
     for (handler, wanted) in [
         ("::exits", error("Runtime.ExitError", "Runtime exited with error: exit status 7")),
-        ("::sleeps", error("Sandbox.Timedout", "Task timed out after 4.00 seconds")),
+        ("::sleeps", error("Sandbox.Timedout", "Task timed out after 8.00 seconds")),
         ("com.example.Nowhere", error("java.lang.ClassNotFoundException", "Class not found: com.example.Nowhere")),
         ("$FailsAtOnce", error("java.lang.IllegalStateException", "cannot be made")),
         (
