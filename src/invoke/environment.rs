@@ -37,8 +37,9 @@ pub(super) fn of_image(function: &Function, own: &[String], api: &str) -> BTreeM
     let mut out: BTreeMap<String, String> = own
         .iter()
         .filter_map(|variable| variable.split_once('='))
-        // Nothing that the programs which make the sandbox could take for an option.
+        // Nothing that the programs which make the sandbox could take for an option, and names that a shell can set.
         .filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
+        .filter(|(name, _)| !name.starts_with("LD_") || name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let places = Places::lambda();

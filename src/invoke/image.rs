@@ -24,9 +24,11 @@ use crate::store::{Root, Store};
 const ETC: [&str; 3] = ["etc/passwd", "etc/hosts", "etc/resolv.conf"];
 const USER: &str = "sbx_user1051:x:993:990::/home/sbx_user1051:/sbin/nologin\n";
 const EXTENSIONS: &str = "/opt/extensions";
-/// Variables by which an image could have programs of this machine load something: what changes the root has the environment of
-/// the image already where that is done by `unshare`.
+/// Variables by which an image could have programs of this machine load something: where `unshare` changes the root, it has the
+/// environment of the image already. These are set inside, by the image's own shell.
 const LOADING: [&str; 5] = ["LD_", "GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH", "NLSPATH"];
+const SHELL: &str = "/bin/sh";
+const SET_INSIDE: &str = r#"while [ "$1" != -- ]; do export "$1"; shift; done; shift; exec "$@""#;
 
 /// Where an image lies, and how large it is.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +84,7 @@ impl Image {
             extensions: entrypoint::programs(&rooted, EXTENSIONS),
             ..Program::default()
         };
-        if !program.extensions.is_empty() && rooted.find(Path::new("/bin/sh")).is_none() {
+        if !program.extensions.is_empty() && rooted.find(Path::new(SHELL)).is_none() {
             program.notes.push(format!(
                 "extensions of `{}` are not started: here that needs a shell, and the image has no /bin/sh",
                 function.name
@@ -115,12 +117,19 @@ impl Image {
         )
     }
 
+    fn has_shell(&self) -> bool {
+        self.rooted.find(Path::new(SHELL)).is_some()
+    }
+
     /// What of its environment is held back by these walls.
     pub(super) fn held_back(&self, function: &Function, walls: &Walls) -> Option<String> {
         let variables = self.variables(function, "");
         let names: Vec<&str> = variables.keys().map(String::as_str).filter(|name| is_loading(name)).collect();
-        let is_held = matches!(walls, Walls::Namespaces { .. }) && !names.is_empty();
-        is_held.then(|| format!("{} of the image is not set without bubblewrap (`bwrap`)", names.join(", ")))
+        let is_held = matches!(walls, Walls::Namespaces { .. }) && !names.is_empty() && !self.has_shell();
+        is_held.then(|| {
+            let names = names.join(", ");
+            format!("{names} of the image is not set: that takes bubblewrap (`bwrap`), or a /bin/sh in the image")
+        })
     }
 
     /// The tool that runs words in it. `scratch` is for what is put over the image's own files.
@@ -155,12 +164,19 @@ impl Image {
                 let tool = walls.namespaces(program).arg("image").arg(scratch.path()).arg(storage.to_string());
                 let tool = tool.arg(self.root.path());
                 let tool = over.iter().fold(tool, |tool, (from, to)| tool.arg(from).arg(to)).arg("--");
-                let set = variables.iter().filter(|(name, _)| !is_loading(name));
-                let tool = tool.args(set.map(|(name, value)| format!("{name}={value}"))).arg(program);
+                let (inside, outside): (Vec<_>, Vec<_>) = variables.iter().partition(|(name, _)| is_loading(name));
+                let text = |(name, value): (&String, &String)| format!("{name}={value}");
+                let tool = tool.args(outside.into_iter().map(text)).arg(program);
                 // A user in namespaces of its own may change the root, and has lost what it may when its program starts.
                 let tool = tool.args(["--user", "--map-user=993", "--map-group=990"]);
                 let tool = tool.arg(format!("--root={}", root.display())).arg(format!("--wd={folder}"));
-                Ok(tool.arg("--").args(words))
+                let tool = tool.arg("--");
+                let tool = if inside.is_empty() || !self.has_shell() {
+                    tool
+                } else {
+                    tool.args([SHELL, "-c", SET_INSIDE, "sh"]).args(inside.into_iter().map(text)).arg("--")
+                };
+                Ok(tool.args(words))
             }
             Walls::Folder => Err(no_walls()),
         }
@@ -192,6 +208,7 @@ impl Image {
     }
 }
 
+/// Whether a variable is one of [`LOADING`].
 fn is_loading(name: &str) -> bool {
     LOADING.iter().any(|begin| name.starts_with(begin))
 }

@@ -28,8 +28,10 @@ struct Said {
     folders: Vec<PathBuf>,
 }
 
-const ASK_PYTHON: &str = "import json, sys; print(json.dumps({'program': getattr(sys, '_base_executable', sys.executable), \
-     'version': '%d.%d.%d' % sys.version_info[:3], 'folders': [sys.base_prefix, sys.base_exec_prefix]}))";
+// Where each has its own library is asked apart: that is seen also where what it is installed in is a home.
+const ASK_PYTHON: &str = "import json, os, sys; print(json.dumps({'program': getattr(sys, '_base_executable', sys.executable), \
+     'version': '%d.%d.%d' % sys.version_info[:3], 'folders': [sys.base_prefix, sys.base_exec_prefix, \
+     os.path.dirname(os.__file__)]}))";
 const ASK_NODE: &str =
     "console.log(JSON.stringify({program: process.execPath, version: process.versions.node, folders: []}))";
 const ASK_RUBY: &[&str] = &[
@@ -37,7 +39,7 @@ const ASK_RUBY: &[&str] = &[
     "-rrbconfig",
     "-rjson",
     "-e",
-    "puts JSON.generate(program: RbConfig.ruby, version: RUBY_VERSION, folders: RbConfig::CONFIG.values_at('prefix'))",
+    "puts JSON.generate(program: RbConfig.ruby, version: RUBY_VERSION, folders: RbConfig::CONFIG.values_at('prefix', 'rubylibprefix'))",
 ];
 
 /// A Python 3.`minor`, or another one.
@@ -47,16 +49,8 @@ pub(super) fn python(minor: u8) -> Option<Interpreter> {
     let of_pyenv = newest(&versions, &format!("3.{minor}.")).map(|folder| folder.join("bin").join(&exact));
     let own = find_programs(&exact).into_iter().chain(of_pyenv);
     let others = ["python3", "python"].iter().flat_map(|name| find_programs(name));
-    let ask = |program: PathBuf| ask(&program, &["-I", "-S", "-c", ASK_PYTHON]);
-    let of_version = |found: &Interpreter| found.version.starts_with(&format!("3.{minor}."));
-    let mut fallback = None;
-    for found in own.chain(others).filter_map(ask) {
-        if of_version(&found) {
-            return Some(found);
-        }
-        fallback = fallback.or(Some(found));
-    }
-    fallback.filter(|found| found.version.starts_with("3."))
+    let found = own.chain(others).filter_map(|program| ask(&program, &["-I", "-S", "-c", ASK_PYTHON]));
+    best(found, &format!("3.{minor}.")).filter(|found| found.version.starts_with("3."))
 }
 
 /// A Node.js of this major version, or another one.
@@ -65,14 +59,7 @@ pub(super) fn node(major: u8) -> Option<Interpreter> {
     let versions = home.unwrap_or_default().join("versions/node");
     let of_nvm = newest(&versions, &format!("v{major}.")).map(|folder| folder.join("bin/node"));
     let candidates = ["node", "nodejs"].iter().flat_map(|name| find_programs(name)).chain(of_nvm);
-    let mut fallback = None;
-    for found in candidates.filter_map(|program| ask(&program, &["-e", ASK_NODE])) {
-        if found.version.starts_with(&format!("{major}.")) {
-            return Some(found);
-        }
-        fallback = fallback.or(Some(found));
-    }
-    fallback
+    best(candidates.filter_map(|program| ask(&program, &["-e", ASK_NODE])), &format!("{major}."))
 }
 
 /// A Ruby of this version (`3.4`), or another one.
@@ -89,9 +76,15 @@ pub(super) fn ruby(version: &str) -> Option<Interpreter> {
     ];
     let kept = kept.iter().filter_map(|(folder, name)| newest(folder, &format!("{name}{version}.")));
     let exact = find_programs(&format!("ruby{version}")).into_iter().chain(kept.map(|f| f.join("bin/ruby")));
+    let all = exact.chain(find_programs("ruby"));
+    best(all.filter_map(|program| ask(&program, ASK_RUBY)), &format!("{version}."))
+}
+
+/// The first whose version begins so, else the first. No more are asked than it takes.
+fn best(found: impl Iterator<Item = Interpreter>, version: &str) -> Option<Interpreter> {
     let mut fallback = None;
-    for found in exact.chain(find_programs("ruby")).filter_map(|program| ask(&program, ASK_RUBY)) {
-        if found.version.starts_with(&format!("{version}.")) {
+    for found in found {
+        if found.version.starts_with(version) {
             return Some(found);
         }
         fallback = fallback.or(Some(found));
@@ -106,6 +99,7 @@ fn ask(program: &Path, args: &[&str]) -> Option<Interpreter> {
     let program = said.program.canonicalize().ok()?;
     let mut seen = said.folders;
     seen.push(installed(&program));
+    seen.extend(own_libraries(&program));
     let seen = without_homes(seen);
     Some(Interpreter { program, version: said.version, seen })
 }
@@ -116,6 +110,14 @@ pub(super) fn installed(program: &Path) -> PathBuf {
         Some(folder) => folder.to_owned(),
         None => program.to_owned(),
     }
+}
+
+/// What an interpreter may be linked with of itself, beside its `bin`.
+fn own_libraries(program: &Path) -> impl Iterator<Item = PathBuf> {
+    let folder = program.ancestors().nth(2).unwrap_or(program).join("lib");
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_it = |name: &str| ["libpython", "libruby", "libnode"].iter().any(|begin| name.starts_with(begin));
+    files.filter(move |file| file.file_name().to_str().is_some_and(is_it)).map(|file| file.path())
 }
 
 /// What functions may see of these: nothing that has a developer's own files in it.

@@ -7,7 +7,7 @@ import json, os, subprocess
 def handler(event, context):
     if event == "import":
         import nothing_such
-    return {"event": event, "cwd": os.getcwd(), "handler": os.environ["_HANDLER"], "uid": os.getuid()}
+    return {"search": os.environ.get("LD_LIBRARY_PATH"), "event": event, "cwd": os.getcwd(), "handler": os.environ["_HANDLER"], "uid": os.getuid()}
 "#;
 
 #[test]
@@ -24,7 +24,7 @@ fn a_python_function_on_a_base_like_those_of_aws() {
         "lambda-pack.toml",
         &format!(
             "[functions.f]\npath = 'f'\nruntime = 'python3.{minor}'\nhandler = 'app.handler'\narchitecture = '{}'\ntimeout = 20\n\
-             package = 'image'\nbase = 'oci:{}'\nlayers = ['watch']\n[layers.watch]\npath = 'layer'\n",
+             package = 'image'\nbase = 'oci:{}'\nlayers = ['watch']\nenvironment = {{ LD_LIBRARY_PATH = '/var/task/own' }}\n[layers.watch]\npath = 'layer'\n",
             host_architecture(),
             base.path().display()
         ),
@@ -53,6 +53,24 @@ fn a_python_function_on_a_base_like_those_of_aws() {
     soon("it is not packed anew", || served.log.lock().unwrap().contains("f is packed anew"));
     assert_eq!(answer(&post("[1]", "RequestResponse"))["event"], "new");
     drop(served);
+
+    // Where the loader looks is for the function to say, also where this machine's `unshare` changes the root.
+    let bin = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/usr/bin/unshare", bin.path().join("unshare")).unwrap();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for path in [path, bin.path().into()] {
+        let mut command = project.command(&["invoke", "f"]);
+        let mut child = start(command.env("LAMBDA_PACK_CACHE_DIR", store.path()).env("PATH", path));
+        child.0.stdin.take();
+        let (code, stdout, stderr) = child.output();
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        // Below a changed root there are no namespaces, and so no images without bubblewrap.
+        if !stderr.contains("nothing here that can change into it") {
+            assert_eq!(code, 0, "{stderr}");
+            assert_eq!(serde_json::from_slice::<Value>(&stdout).unwrap()["search"], "/var/task/own", "{stderr}");
+            assert!(!stderr.contains("is not set"), "{stderr}");
+        }
+    }
 
     // Loaded where it would run: what is not in the image is not there, whatever AWS's runtimes have.
     let verify = || {
