@@ -123,9 +123,15 @@ fn own_libraries(program: &Path) -> impl Iterator<Item = PathBuf> {
 /// What functions may see of these: nothing that has a developer's own files in it.
 pub(super) fn without_homes(mut seen: Vec<PathBuf>) -> Vec<PathBuf> {
     seen.retain(|path| path.exists() && !is_home(path));
+    // What lies in one of them is seen with it. A folder comes before what is in it.
     seen.sort();
-    seen.dedup();
-    seen
+    let mut out: Vec<PathBuf> = Vec::new();
+    for path in seen {
+        if !out.iter().any(|folder| path.starts_with(folder)) {
+            out.push(path);
+        }
+    }
+    out
 }
 
 /// Whether a folder is the home folder, `~/.local`, or one that has these in it.
@@ -148,4 +154,20 @@ fn newest(versions: &Path, prefix: &str) -> Option<PathBuf> {
     };
     let folders = std::fs::read_dir(versions).into_iter().flatten().flatten().map(|entry| entry.path());
     folders.filter_map(|folder| Some((number(&folder)?, folder))).max().map(|(_, folder)| folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_seen_is_seen_once_and_is_no_home() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(at("a/lib")).unwrap();
+        std::fs::create_dir_all(at("a-b")).unwrap();
+        let home = etcetera::home_dir().unwrap();
+        let seen = vec![at("a/lib"), at("a-b"), at("a"), at("none"), home.join(".local"), home, "/".into(), at("a")];
+        assert_eq!(without_homes(seen), [at("a"), at("a-b")]);
+    }
 }
