@@ -329,11 +329,13 @@ fn an_interrupted_push_goes_on_where_it_ended() {
 fn silence_ends_an_upload_and_slowness_does_not() {
     let fake = Fake::plain();
     let name = format!("{}/fn", fake.host());
-    fake.fail("PUT", "/blobs/", 1, Fault::Slow(300));
-    let large = with(with(spec(&name), "layers", json!([[1, 24_000_000]])), "silence", json!(1_500));
+    // Eight parts of 3 MB in 3.2 s, and the configuration, which may come first. What the system's buffers hold (some 5 MB)
+    // looks like silence until it is read, below a second: far from the limit, which the whole is above.
+    fake.fail("PUT", "/blobs/", 2, Fault::Slow(400));
+    let large = with(with(spec(&name), "layers", json!([[1, 24_000_000]])), "silence", json!(2_500));
     let outcome = Run::new().spec(&large);
     complete(&fake, "fn", &outcome);
-    assert!(outcome.took > Duration::from_millis(2_400) && !outcome.text.contains("nothing moved"), "{}", outcome.text);
+    assert!(outcome.took > Duration::from_millis(3_200) && !outcome.text.contains("nothing moved"), "{}", outcome.text);
 
     let fake = Fake::plain();
     fake.fail("PUT", "/blobs/", 99, Fault::StopAfter(20));
@@ -354,12 +356,12 @@ fn ecr_is_asked_as_it_wants_to_be() {
     assert_eq!(fake.requests("HEAD", "/blobs/").len(), 0);
 
     // A token that has ended is renewed once, also in the middle.
-    for times in [1, 2] {
+    for method in ["POST", "PUT"] {
         let fake = Fake::ecr(&["team/fn"]);
-        fake.fail("POST", "/blobs/", times, Fault::Expire);
+        fake.fail(method, "/blobs/", 1, Fault::Expire);
         let outcome = Run::ecr(&fake).spec(&spec("team/fn"));
         complete(&fake, "team/fn", &outcome);
-        assert!(fake.calls("GetAuthorizationToken") <= 1 + times, "{}", fake.calls("GetAuthorizationToken"));
+        assert_eq!(fake.calls("GetAuthorizationToken"), 2);
     }
 
     // More layers than one question takes.
@@ -383,7 +385,7 @@ fn a_repository_of_ecr_that_is_missing_is_told_or_made() {
     let fake = Fake::ecr(&[]);
     let outcome = Run::ecr(&fake).spec(&spec("team/fn"));
     outcome.failed(&["the repository `team/fn` does not exist (`--create-repository` makes it)"]);
-    assert!(outcome.took < Duration::from_secs(6), "{:?}", outcome.took);
+    assert!(outcome.took < Duration::from_secs(20), "{:?}", outcome.took);
     // Those that were begun at once, and none again.
     assert!(fake.requests("POST", "/blobs/").len() <= 3, "{}", outcome.text);
 

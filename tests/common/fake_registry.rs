@@ -37,7 +37,7 @@ pub enum Fault {
     ResetAfter(usize),
     /// Nothing more is read after so many bytes of the body, and nothing is said.
     StopAfter(usize),
-    /// The body is read slowly: so many milliseconds for each of its eight parts.
+    /// A body of more than a megabyte is read slowly: so many milliseconds for each of its eight parts.
     Slow(u64),
     /// The session is gone.
     LostSession,
@@ -212,11 +212,13 @@ impl Fake {
                 _ => length,
             };
             let mut body = vec![0; wanted];
-            let parts = if matches!(fault, Some(Fault::Slow(_))) { wanted.div_ceil(8).max(1) } else { wanted.max(1) };
+            let pause = match fault {
+                Some(Fault::Slow(ms)) if length > 1 << 20 => ms,
+                _ => 0,
+            };
+            let parts = if pause > 0 { wanted.div_ceil(8) } else { wanted.max(1) };
             for part in body.chunks_mut(parts) {
-                if let Some(Fault::Slow(ms)) = fault {
-                    std::thread::sleep(Duration::from_millis(ms));
-                }
+                std::thread::sleep(Duration::from_millis(pause));
                 if reader.read_exact(part).is_err() {
                     return;
                 }

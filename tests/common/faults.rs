@@ -60,6 +60,8 @@ impl<F: Clone> Rules<F> {
 /// Hands each connection to a port of this machine, with the port, to a thread of its own; gives the port.
 pub fn listen(serve: impl Fn(u16, TcpStream) + Clone + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Its connections inherit it. The system's own limit may be 32 MB, so that a slow reader could not be told from silence.
+    socket2::SockRef::from(&listener).set_recv_buffer_size(256 << 10).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
