@@ -91,6 +91,7 @@ rules! {
     MissingSharedLibrary "missing-shared-library" Error "A native file needs a library that neither the runtime nor the package has.";
     MuslLibrary "musl-library" Error "A native file is built for musl; the runtimes have glibc.";
     CpuLevelTooHigh "cpu-level-too-high" Warning "A native file needs more of the processor than Lambda promises.";
+    FrameworkMissing "framework-missing" Error "A .NET function is for a framework that the runtime does not have.";
     JavaClassTooNew "java-class-too-new" Error "A class is compiled for a newer Java than the runtime's.";
     PythonAbiMismatch "python-abi-mismatch" Error "An extension module is for another Python or platform than the runtime's.";
     NativeFileDamaged "native-file-damaged" Error "A native file cannot be read.";

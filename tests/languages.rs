@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod common;
+#[path = "languages/dotnet.rs"]
+mod dotnet;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -473,99 +475,4 @@ fn vendored_gems_of_the_runtimes_version_are_taken_as_they_are() {
     let run = project.done(&["build"]);
     assert!(run.stdout.contains("`vendor/bundle` as it is"), "{}", run.stdout);
     assert!(fs::read(project.out("project.zip")).unwrap() == before);
-}
-
-/// A `dotnet` that notes what it was asked, and leaves what the real one does.
-const DOTNET: &str = r#"#!/bin/sh
-printf '%s\n' "$@" > "$RECORD"
-while [ $# -gt 0 ]; do
-  case $1 in --output) out=$2 ;; esac
-  shift
-done
-case $FAKE in
-  fails) echo "Function.cs(3,9): error CS0103: The name 'x' does not exist"; exit 1 ;;
-esac
-mkdir -p "$out" && cp -r "$LEAVES"/. "$out"
-"#;
-
-/// Builds with that `dotnet`, which leaves these files; the arguments that it was given.
-fn dotnet(project: &Project, leaves: &[(&str, &str)], args: &[&str], fake: &str) -> (Run, Vec<String>) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let dir = tempfile::tempdir().unwrap();
-    let write = |path: &Path, text: &str| {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    write(&dir.path().join("bin/dotnet"), DOTNET);
-    fs::create_dir_all(dir.path().join("leaves")).unwrap();
-    leaves.iter().for_each(|(name, text)| write(&dir.path().join("leaves").join(name), text));
-    let record = dir.path().join("record");
-    let mut command = project.command(args);
-    command.env("PATH", common::with_path(&dir.path().join("bin")));
-    command.env("RECORD", &record).env("LEAVES", dir.path().join("leaves")).env("FAKE", fake);
-    let run = Run::of(&mut command, &project.path(""));
-    (run, fs::read_to_string(record).unwrap_or_default().lines().map(str::to_owned).collect())
-}
-
-const DEPS: &str = r#"{"targets": {"net8.0/linux-arm64": {"Api/1.0.0": {"runtime": {"Api.dll": {}}},
-    "Newtonsoft.Json/13.0.3": {"runtime": {"lib/net6.0/Newtonsoft.Json.dll": {}}}}},
-    "libraries": {"Api/1.0.0": {"type": "project"}, "Newtonsoft.Json/13.0.3": {"type": "package"}}}"#;
-
-#[test]
-fn dotnet_publishes_for_the_runtimes_framework() {
-    let csproj = "<Project Sdk=\"Microsoft.NET.Sdk\"><PropertyGroup><TargetFramework>net8.0</TargetFramework></PropertyGroup></Project>";
-    let project = project(&[
-        ("Api.csproj", csproj),
-        ("Function.cs", "class Function { }\n"),
-        ("aws-lambda-tools-defaults.json", "{\"function-handler\": \"Api::Api.Function::Handle\"}"),
-    ]);
-    let leaves = [
-        ("Api.dll", "dll"),
-        ("Api.deps.json", DEPS),
-        ("Api.runtimeconfig.json", "{}"),
-        ("Newtonsoft.Json.dll", "json"),
-    ];
-    let (run, asked) = dotnet(&project, &leaves, &["build", "--arch", "arm64"], "");
-    assert_eq!(run.code, 0, "{}", run.transcript());
-    assert!(run.stdout.starts_with("project  dotnet8 · arm64 · Api::Api.Function::Handle\n"), "{}", run.stdout);
-    assert!(run.stdout.contains("1 package") && run.stdout.contains("Newtonsoft.Json"), "{}", run.stdout);
-    assert_eq!(
-        project.unpack("project.zip").files(),
-        ["Api.deps.json", "Api.dll", "Api.runtimeconfig.json", "Newtonsoft.Json.dll"]
-    );
-    assert_eq!(asked[..2], ["publish".to_owned(), project.path("Api.csproj").display().to_string()]);
-    for (option, value) in [("--configuration", "Release"), ("--runtime", "linux-arm64"), ("--self-contained", "false")]
-    {
-        assert!(asked.windows(2).any(|pair| pair == [option, value]), "{asked:?}");
-    }
-    let map = format!("-p:PathMap={}=/src%2C", project.path("").display());
-    assert!(asked.iter().any(|argument| argument.starts_with(&map)), "{asked:?}");
-    // Not what the real one leaves.
-    let (run, _) = dotnet(&project, &leaves[..2], &["build"], "");
-    assert!(run.code == 3 && run.stderr.contains("the required .runtimeconfig.json file"), "{}", run.transcript());
-    let (run, _) = dotnet(&project, &leaves[1..], &["build"], "");
-    assert!(
-        run.code == 3 && run.stderr.contains("Could not find the specified handler assembly"),
-        "{}",
-        run.transcript()
-    );
-    let (run, _) = dotnet(&project, &leaves, &["build"], "fails");
-    assert!(run.code == 1 && run.stderr.contains("error CS0103: The name 'x' does not exist"), "{}", run.transcript());
-    let (run, _) = dotnet(&project, &leaves, &["build", "--locked"], "");
-    assert!(run.code == 2 && run.stderr.contains("`packages.lock.json` is missing"), "{}", run.transcript());
-}
-
-#[test]
-fn a_dotnet_program_becomes_bootstrap() {
-    let csproj = "<Project Sdk=\"Microsoft.NET.Sdk\"><PropertyGroup><OutputType>Exe</OutputType><PublishAot>true</PublishAot></PropertyGroup></Project>";
-    let project = project(&[("Worker.csproj", csproj), ("Program.cs", "")]);
-    let args = ["build", "--runtime", "provided.al2023"];
-    let (run, asked) = dotnet(&project, &[("Worker", "#!/bin/sh\n"), ("appsettings.json", "{}")], &args, "");
-    assert_eq!(run.code, 0, "{}", run.transcript());
-    assert!(run.stdout.contains("`Worker.csproj`, compiled ahead of time, for linux-x64"), "{}", run.stdout);
-    assert!(asked.windows(2).any(|pair| pair == ["--self-contained", "true"]), "{asked:?}");
-    assert_eq!(project.unpack("project.zip").files(), ["appsettings.json", "bootstrap"]);
-    let (run, _) = dotnet(&project, &[("Worker.dll", "")], &args, "");
-    assert!(run.code == 1 && run.stderr.contains("made no program `Worker`"), "{}", run.transcript());
 }

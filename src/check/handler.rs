@@ -34,7 +34,7 @@ pub(super) fn check_handler(subject: &Subject<'_>) -> Vec<Finding> {
         Family::Node { .. } => check_node(subject.tree, handler),
         Family::Ruby { .. } => check_ruby(subject.tree, handler),
         Family::Java { .. } => super::java::check_handler(subject, handler),
-        Family::Dotnet => check_dotnet(subject.tree, handler),
+        Family::Dotnet => super::dotnet::check_handler(subject, handler),
         Family::Go | Family::Provided => Vec::new(),
     };
     if !subject.opt_is_known || is_in_layer(subject, handler) {
@@ -57,11 +57,11 @@ fn is_in_layer(subject: &Subject<'_>, handler: &str) -> bool {
     folders.iter().any(is_there) && !own.iter().any(|path| subject.tree.contains(path))
 }
 
-fn malformed(message: String, hint: &str) -> Finding {
+pub(super) fn malformed(message: String, hint: &str) -> Finding {
     Finding::new(Rule::HandlerMalformed, message, hint)
 }
 
-fn not_found(message: String, hint: String) -> Finding {
+pub(super) fn not_found(message: String, hint: String) -> Finding {
     Finding::new(Rule::HandlerNotFound, message, hint)
 }
 
@@ -234,48 +234,6 @@ fn check_ruby(tree: &Tree, handler: &str) -> Vec<Finding> {
     )]
 }
 
-/// `ASSEMBLY::TYPE::METHOD`, or the name of an assembly that is a program. The runtime starts `dotnet exec` with the files
-/// beside the assembly: `bootstrap.sh` of aws-lambda-dotnet.
-fn check_dotnet(tree: &Tree, handler: &str) -> Vec<Finding> {
-    let parts: Vec<&str> = handler.split("::").collect();
-    let (assembly, is_program) = match parts.as_slice() {
-        [assembly] => (*assembly, true),
-        [assembly, _, _] if parts.iter().all(|part| !part.is_empty()) => (*assembly, false),
-        _ => {
-            return vec![malformed(
-                format!(
-                    "LambdaValidationException: Invalid lambda function handler: '{handler}'. The valid format is 'ASSEMBLY::TYPE::METHOD'."
-                ),
-                "write it as `Assembly::Namespace.Class::Method`, or as the assembly's name alone for a program",
-            )];
-        }
-    };
-    let wanted = format!("{assembly}.dll");
-    if !tree.contains(&wanted) {
-        return vec![not_found(
-            format!(
-                "Could not find the specified handler assembly with the file name '{assembly}' (looked for `{wanted}` at the root)"
-            ),
-            nearest_hint(tree, &wanted, ".dll", |file| {
-                let found = file.trim_end_matches(".dll");
-                if is_program { found.to_owned() } else { handler.replacen(assembly, found, 1) }
-            }),
-        )];
-    }
-    let beside =
-        |ending: &str| tree.iter().any(|(path, _)| !path.as_str().contains('/') && path.as_str().ends_with(ending));
-    [".deps.json", ".runtimeconfig.json"]
-        .iter()
-        .filter(|ending| !beside(ending))
-        .map(|ending| {
-            not_found(
-                format!(".NET binaries for Lambda function are not correctly installed in the /var/task directory: it is missing the required {ending} file"),
-                "pack what `dotnet publish` leaves, and set `GenerateRuntimeConfigurationFiles` to `true` in the project".to_owned(),
-            )
-        })
-        .collect()
-}
-
 /// A finding without a message when `name` is surely not defined in `file`.
 fn missing_name(tree: &Tree, file: &str, name: &str, indirect: impl Fn(&str) -> bool) -> Option<Finding> {
     let entry = tree.get(file).filter(|e| matches!(e, Entry::File { .. }) && e.size() <= MAX_SOURCE)?;
@@ -296,7 +254,7 @@ fn quoted(paths: &[String]) -> String {
 }
 
 /// Names the file of the package that is spelt most like the one that is missing, as the handler that it would be.
-fn nearest_hint(tree: &Tree, missing: &str, suffix: &str, handler_of: impl Fn(&str) -> String) -> String {
+pub(super) fn nearest_hint(tree: &Tree, missing: &str, suffix: &str, handler_of: impl Fn(&str) -> String) -> String {
     let own = tree.iter().map(|(p, _)| p.as_str()).filter(|p| p.ends_with(suffix) && !p.starts_with("node_modules/"));
     let nearest = own.map(|p| (strsim::osa_distance(p, missing), p)).filter(|(distance, _)| *distance <= 6).min();
     match nearest {
@@ -374,21 +332,6 @@ mod tests {
             ["handler-not-found: undefined method 'handle' of handler 'app.handle'"]
         );
         assert!(ruby("app.", "def handler; end")[0].starts_with("handler-malformed"));
-    }
-
-    #[test]
-    fn dotnet_handlers() {
-        let dotnet = |handler: &str, files: &[&str]| {
-            let files: Vec<(&str, &str)> = files.iter().map(|file| (*file, "")).collect();
-            check_files("dotnet8", handler, &files)
-        };
-        let all = ["Api.dll", "Api.deps.json", "Api.runtimeconfig.json"];
-        assert_eq!(dotnet("Api::Api.Function::Handle", &all), Vec::<String>::new());
-        assert_eq!(dotnet("Api", &all), Vec::<String>::new());
-        assert!(dotnet("Ap::Api.Function::Handle", &all)[0].contains("Could not find the specified handler assembly"));
-        assert!(dotnet("Api::Handle", &all)[0].starts_with("handler-malformed"));
-        let missing = dotnet("Api::Api.Function::Handle", &all[..2]);
-        assert!(missing.len() == 1 && missing[0].contains("the required .runtimeconfig.json file"), "{missing:?}");
     }
 
     #[test]

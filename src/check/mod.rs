@@ -4,6 +4,7 @@
 //! run, so that everything that is wrong is told at once. A new rule is a variant in [`crate::finding::Rule`], a function
 //! in one of these modules, and a trap in the tests.
 
+mod dotnet;
 mod environment;
 mod handler;
 mod image;

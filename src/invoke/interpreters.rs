@@ -1,11 +1,13 @@
 //! Interpreters of this machine, by the version that a runtime has.
 
+mod dotnet;
 mod java;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub(super) use dotnet::{Dotnet, dotnet};
 pub(super) use java::{java, javac};
 
 use crate::process::{Tool, find_programs};

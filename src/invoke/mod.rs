@@ -192,7 +192,10 @@ impl Prepared {
                 image.tool(&self.walls, &program.words, &variables, &self.scratch, storage)
             }
             None => {
-                let variables = environment::variables(&self.function, &places, api);
+                let mut variables = environment::variables(&self.function, &places, api);
+                for (name, value) in &program.variables {
+                    variables.entry((*name).to_owned()).or_insert_with(|| value.clone());
+                }
                 self.walls.tool(&program, &variables, &self.scratch, storage)
             }
         }

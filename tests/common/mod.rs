@@ -147,6 +147,18 @@ pub fn path_with_tools() -> std::ffi::OsString {
     with_path(&tools)
 }
 
+/// The folder of a `dotnet` that is real, to be first on `PATH`: nothing on machines of other processors, for which no registry has
+/// an SDK. There, fakes alone tell what is asked of it.
+pub fn dotnet() -> Option<PathBuf> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    if host_architecture() != "x86_64" {
+        eprintln!("not tested here: there is no .NET SDK for this processor");
+        return None;
+    }
+    assert!(tests.join(".tools/dotnet/installed").exists(), "the .NET SDK is missing: run `make tools`");
+    Some(tests.join("dotnet"))
+}
+
 /// `PATH` with one more folder before it.
 pub fn with_path(first: &Path) -> std::ffi::OsString {
     let rest = std::env::var_os("PATH").unwrap_or_default();

@@ -1,30 +1,54 @@
-//! Functions of .NET, started as `bootstrap.sh` of Amazon.Lambda.RuntimeSupport does, whose words the errors are.
+//! Functions of .NET, started as `bootstrap.sh` of Amazon.Lambda.RuntimeSupport does, whose words the errors are. A program has
+//! what speaks to Lambda compiled in. For a class library it is a client of ours, which the machine's SDK compiles once a day:
+//! the assembly of the package Amazon.Lambda.RuntimeSupport has no entry point, and is called by ours.
 
-use super::{Program, missing};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Program, missing, other};
 use crate::error::{Error, Result};
+use crate::fsio;
 use crate::invoke::Function;
 use crate::invoke::environment::Places;
-use crate::process::find_program;
+use crate::invoke::interpreters::{self, Dotnet};
+use crate::process::Tool;
+use crate::store::{Store, sha256};
 use crate::tree::Tree;
 
-/// What speaks to Lambda for a class library. A program brings it compiled in.
-const SUPPORT: &str = "Amazon.Lambda.RuntimeSupport.dll";
+/// Our client for class libraries.
+const CLIENT: &str = "LambdaPack.Client.dll";
+
+macro_rules! sources {
+    ($($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../clients/dotnet/", $name)))),*]
+    };
+}
+
+const SOURCES: &[(&str, &str)] = sources! { "Api.cs" "Context.cs" "Handler.cs" "Program.cs" "Serializer.cs" };
 
 pub(super) fn choose(function: &Function, task: &Tree, places: &Places) -> Result<Program> {
     let handler = function.handler.as_str();
     let root = &places.task;
+    let wanted = function.runtime.id.trim_start_matches("dotnet").trim_start_matches("core");
+    let major = wanted.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default();
+    let found = interpreters::dotnet(major);
     let dotnet = || {
-        let found = find_program("dotnet").and_then(|program| program.canonicalize().ok());
-        let hint = "install the .NET runtime that `TargetFramework` names, and put `dotnet` on PATH";
-        found.ok_or_else(|| missing(function, "`dotnet`", hint))
+        let hint = format!("install the .NET SDK, of version {wanted} if there is one, and put `dotnet` on PATH");
+        found.as_ref().ok_or_else(|| missing(function, "`dotnet`", &hint))
     };
+    let mut program = Program::default();
     let words = match handler.split_once(':') {
         None => {
             let assembly = if handler.ends_with(".dll") { handler.to_owned() } else { format!("{handler}.dll") };
             if task.contains(&assembly) {
                 vec![format!("{root}/{assembly}")]
             } else if super::is_executable(task, handler) {
-                return Ok(Program { words: vec![format!("{root}/{handler}")], ..Program::default() });
+                // It may look for the framework by itself.
+                if let Some(dotnet) = &found {
+                    show(&mut program, dotnet);
+                }
+                program.words = vec![format!("{root}/{handler}")];
+                return Ok(program);
             } else {
                 return Err(Error::failed(format!(
                     "`{}` cannot be run: executable assembly {root}/{assembly} or binary {root}/{handler} not found.",
@@ -36,29 +60,72 @@ pub(super) fn choose(function: &Function, task: &Tree, places: &Places) -> Resul
         Some((assembly, _)) => {
             let assembly = function.environment.get("LAMBDA_DOTNET_MAIN_ASSEMBLY").map_or(assembly, String::as_str);
             let assembly = assembly.strip_suffix(".dll").unwrap_or(assembly);
-            if !task.contains(SUPPORT) {
-                return Err(Error::failed(format!(
-                    "`{}` does not bring what speaks to Lambda, and Lambda's own is not here",
-                    function.name
-                ))
-                .hint("add a PackageReference to Amazon.Lambda.RuntimeSupport to run a class library here; a program has it"));
-            }
             let beside = |ending: &str| -> Result<String> {
                 let file = one_of(task, assembly, ending).ok_or_else(|| absent(function, root, ending))?;
                 Ok(format!("{root}/{file}"))
             };
             let (deps, config) = (beside(".deps.json")?, beside(".runtimeconfig.json")?);
-            let support = format!("{root}/{SUPPORT}");
-            ["--depsfile", &deps, "--runtimeconfig", &config, &support, handler].map(str::to_owned).to_vec()
+            program.files = vec![(CLIENT, compiled(function, dotnet()?)?.into())];
+            let client = format!("{}/{CLIENT}", places.runtime);
+            ["--depsfile", &deps, "--runtimeconfig", &config, &client, handler].map(str::to_owned).to_vec()
         }
     };
-    let program = dotnet()?;
-    // Beside these, a folder of a user's own has certificates and caches.
-    let folder = program.parent().unwrap_or(&program).to_owned();
-    let seen = ["host", "shared"].map(|name| folder.join(name)).into_iter().filter(|path| path.is_dir());
-    let seen = seen.chain([program.clone()]).collect();
-    let begin = [program.display().to_string(), "exec".to_owned()];
-    Ok(Program { words: begin.into_iter().chain(words).collect(), seen, ..Program::default() })
+    let dotnet = dotnet()?;
+    show(&mut program, dotnet);
+    other(&mut program, function, ".NET", wanted, &dotnet.found);
+    program.words = vec![dotnet.found.program.display().to_string(), "exec".to_owned()];
+    if !program.notes.is_empty() {
+        // What is for an older one is not started without.
+        program.words.extend(["--roll-forward", "Major"].map(str::to_owned));
+    }
+    program.words.extend(words);
+    Ok(program)
+}
+
+/// Lets a function see a .NET.
+fn show(program: &mut Program, dotnet: &Dotnet) {
+    program.seen.clone_from(&dotnet.found.seen);
+    program.variables = vec![("DOTNET_ROOT", dotnet.root().display().to_string())];
+}
+
+/// Our client, compiled. It is kept for some hours: compiling takes longer than most functions.
+fn compiled(function: &Function, dotnet: &Dotnet) -> Result<Vec<u8>> {
+    let compiler = dotnet.compiler().ok_or_else(|| {
+        missing(function, "a C# compiler for what speaks to Lambda", "install the .NET SDK, not its runtime alone")
+    })?;
+    let framework = dotnet.framework();
+    let mut key = format!("{}\n{}\n", compiler.display(), framework.display());
+    SOURCES.iter().for_each(|(_, text)| key += text);
+    let key = format!("dotnet-client-{}", sha256(key.as_bytes()).hex());
+    let store = Store::default_root().ok().map(Store::new);
+    let kept = store.as_ref().and_then(|store| STANDARD.decode(store.answer(&key)?.trim()).ok());
+    if let Some(client) = kept {
+        return Ok(client);
+    }
+    let scratch = fsio::scratch_dir()?;
+    let out = scratch.path().join(CLIENT);
+    let mut options = vec!["-target:exe".to_owned(), format!("-out:\"{}\"", out.display())];
+    let entries = std::fs::read_dir(&framework).map_err(|e| Error::io("read", &framework, &e))?;
+    let assemblies =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("dll".as_ref()));
+    options.extend(assemblies.map(|assembly| format!("-r:\"{}\"", assembly.display())));
+    for (name, text) in SOURCES {
+        let file = scratch.path().join(name);
+        fsio::write_new(&file, text.as_bytes(), false)?;
+        options.push(format!("\"{}\"", file.display()));
+    }
+    let response = scratch.path().join("options.rsp");
+    fsio::write_new(&response, options.join("\n").as_bytes(), false)?;
+    // By what was asked for it: a script may know how to start it here.
+    let tool = Tool::new(&dotnet.asked).arg("exec").arg(&compiler);
+    let tool = tool.args(["-nologo", "-noconfig", "-deterministic", "-optimize"]);
+    tool.arg(format!("@{}", response.display())).run()?;
+    let client = std::fs::read(&out).map_err(|e| Error::io("read", &out, &e))?;
+    if let Some(store) = store {
+        // It can be compiled again.
+        let _ = store.keep_answer(&key, &STANDARD.encode(&client));
+    }
+    Ok(client)
 }
 
 /// The assembly's own file, else the only one with this ending.

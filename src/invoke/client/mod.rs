@@ -1,5 +1,5 @@
 //! What speaks to the Runtime API for a function: its own `bootstrap`, the runtime interface client that the package brings,
-//! or a small one of ours that finds and calls handlers as Lambda's does (there is none for .NET).
+//! or a small one of ours that finds and calls handlers as Lambda's does.
 
 mod dotnet;
 mod java;
@@ -24,6 +24,8 @@ pub(super) struct Program {
     pub(super) words: Vec<String>,
     /// What it needs to see of this machine.
     pub(super) seen: Vec<PathBuf>,
+    /// Variables that it needs here, unless the function has them.
+    pub(super) variables: Vec<(&'static str, String)>,
     /// Files of ours for `/var/runtime`.
     pub(super) files: Vec<(&'static str, Cow<'static, [u8]>)>,
     /// What is not as on Lambda.

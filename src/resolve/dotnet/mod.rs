@@ -10,21 +10,31 @@
 //! Sources: "Deploy C# Lambda functions" in the AWS Lambda Developer Guide; the options that Amazon.Lambda.Tools gives to
 //! `dotnet publish`; "dotnet publish" and "Artifacts output layout" in the documentation of the .NET SDK.
 
+mod lock;
 mod packages;
 mod project;
+mod said;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::project::Project;
 use super::{Application, Context, Own, Request, Resolution, Resolver, made};
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::lambda::{Architecture, Family};
-use crate::process::{Failure, Tool, last_lines};
+use crate::process::{Failure, Tool};
 use crate::report::{Event, Task, Unit};
 use crate::tree::{ArchivePath, Entry, Tree};
 
 pub(crate) use project::framework_of;
+
+/// SDK 8 and newer write the commit of the project's repository into assemblies and `pdb` files: each commit, of whatever, would
+/// be another package, and a copy without `.git` another one still.
+const WITHOUT_COMMIT: [&str; 3] = [
+    "-p:EnableSourceControlManagerQueries=false",
+    "-p:EnableSourceLink=false",
+    "-p:IncludeSourceRevisionInInformationalVersion=false",
+];
 
 /// Where to get it.
 const INSTALL: &str = "install the .NET SDK (https://dot.net)";
@@ -77,22 +87,28 @@ fn publish(request: &Request<'_>, context: &Context<'_>) -> Result<Resolution> {
         .arg(scratch.path().join("artifacts"))
         .arg("--output")
         .arg(&out)
-        .args(["-nodeReuse:false", "-p:UseSharedCompilation=false", "-p:GenerateRuntimeConfigurationFiles=true"])
-        .args(["-p:Deterministic=true", "-p:ContinuousIntegrationBuild=true"])
-        .arg(format!(
-            "-p:PathMap={}",
-            path_map(&[
-                (request.project_root.display().to_string(), "/src"),
-                (scratch.path().display().to_string(), "/build")
-            ])
-        ));
-    if context.locked {
-        tool = tool.arg("-p:RestoreLockedMode=true");
-    }
+        .args([
+            "-nologo",
+            "-nodeReuse:false",
+            "-p:UseSharedCompilation=false",
+            "-p:GenerateRuntimeConfigurationFiles=true",
+        ])
+        .args(["-p:Deterministic=true", "-p:GenerateFullPaths=true"])
+        .args(WITHOUT_COMMIT)
+        .arg(format!("-p:PathMap={}", path_map(&folders(request, scratch.path()))));
+    let locks = scratch.path().join("locks");
+    let read_first = escaped(&lock::prepare(&locks)?.display().to_string());
+    tool = tool.arg(format!("-p:CustomBeforeMicrosoftCommonProps={read_first}"));
     if context.offline {
         tool = tool.arg("-p:RestoreIgnoreFailedSources=true");
     }
     run(tool, request, context)?;
+    let changed = lock::changed(&locks)?;
+    if context.locked && !changed.is_empty() {
+        return Err(Error::config(format!("`packages.lock.json` is not up to date: {}", changed.join(", ")))
+            .at(&project.file, None)
+            .hint("run `dotnet restore --force-evaluate`, and commit the file"));
+    }
     let (mut tree, findings) = made::keep(&out, &request.function.exclude, request, context)?;
     if is_program {
         program(&mut tree, &project)?;
@@ -108,10 +124,14 @@ fn publish(request: &Request<'_>, context: &Context<'_>) -> Result<Resolution> {
         built,
         packages,
         findings,
-        notes: vec![format!("`{}`, {how}, for {rid}", project.name())],
+        notes: [format!("`{}`, {how}, for {rid}", project.name())].into_iter().chain(outdated(&changed)).collect(),
         resolved_by: "dotnet publish".to_owned(),
         ..Resolution::default()
     })
+}
+
+fn outdated(changed: &[String]) -> Option<String> {
+    (!changed.is_empty()).then(|| format!("`packages.lock.json` is not up to date: {}", changed.join(", ")))
 }
 
 fn run(tool: Tool, request: &Request<'_>, context: &Context<'_>) -> Result<()> {
@@ -120,35 +140,48 @@ fn run(tool: Tool, request: &Request<'_>, context: &Context<'_>) -> Result<()> {
         .env("DOTNET_CLI_TELEMETRY_OPTOUT", "1")
         .env("DOTNET_NOLOGO", "1")
         .env("DOTNET_CLI_UI_LANGUAGE", "en")
+        // The first run of an SDK would make a certificate for web servers, and a file in /etc/profile.d.
+        .env("DOTNET_GENERATE_ASPNET_CERTIFICATE", "false")
+        .env("DOTNET_ADD_GLOBAL_TOOLS_TO_PATH", "false")
         .install_hint(INSTALL);
     let task = Task::begin(context.reporter, format!("Building {}", request.function.name), None, Unit::Items);
     context.reporter.event(Event::Debug(format!("running `{}`", tool.display())));
-    match tool.run_with(&mut |line| task.detail(line.trim())) {
+    match tool.speaks_on_stdout().run_with(&mut |line| task.detail(line.trim())) {
         Ok(_) => Ok(()),
         Err(Failure::NotStarted(error)) => Err(error),
-        Err(Failure::Status { error, stderr }) => {
-            // MSBuild complains on its standard output, which the error then has.
-            if stderr.trim().is_empty() {
-                return Err(error);
-            }
-            Err(Error::failed("`dotnet publish` failed").because(last_lines(&stderr, 30)))
-        }
+        Err(Failure::Status { stderr, .. }) => Err(said::failed(&stderr, request.project_root)),
     }
 }
 
+/// Folders that a build reads sources from, and what is written of them. References lead out of the project's folder, too: what is
+/// above it is named by how far.
+fn folders(request: &Request<'_>, scratch: &Path) -> Vec<(String, String)> {
+    let packages = std::env::var_os("NUGET_PACKAGES").map(PathBuf::from);
+    let packages = packages.or_else(|| Some(etcetera::home_dir().ok()?.join(".nuget/packages")));
+    let mut all = vec![(scratch.to_owned(), "/build".to_owned())];
+    all.extend(packages.map(|packages| (packages, "/nuget".to_owned())));
+    let above = request.project_root.ancestors().filter(|folder| folder.parent().is_some());
+    all.extend(above.enumerate().map(|(up, folder)| (folder.to_owned(), format!("/src{}", "/..".repeat(up)))));
+    all.into_iter().map(|(folder, name)| (folder.display().to_string(), name)).collect()
+}
+
 /// `PathMap` takes pairs with commas between them; commas in paths are doubled, and MSBuild's own characters escaped.
-fn path_map(pairs: &[(String, &str)]) -> String {
-    let escaped = |path: &str| {
-        path.replace(',', ",,").replace('=', "==").chars().fold(String::new(), |mut out, c| {
-            match c {
-                '%' | ';' | '$' | '@' | '(' | ')' | '*' | '?' | '\'' => out.push_str(&format!("%{:02X}", u32::from(c))),
-                ',' => out.push_str("%2C"),
-                other => out.push(other),
+fn path_map(pairs: &[(String, String)]) -> String {
+    let from = |path: &str| escaped(&path.replace(',', ",,").replace('=', "=="));
+    pairs.iter().map(|(folder, to)| format!("{}={to}", from(folder))).collect::<Vec<_>>().join("%2C")
+}
+
+/// Text as MSBuild takes it in the value of a property.
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        match c {
+            '%' | ';' | '$' | '@' | '(' | ')' | '*' | '?' | '\'' | ',' => {
+                out.push_str(&format!("%{:02X}", u32::from(c)))
             }
-            out
-        })
-    };
-    pairs.iter().map(|(from, to)| format!("{}={to}", escaped(from))).collect::<Vec<_>>().join("%2C")
+            other => out.push(other),
+        }
+        out
+    })
 }
 
 /// Gives the program the name that Lambda starts.
@@ -176,7 +209,7 @@ mod tests {
 
     #[test]
     fn folders_are_mapped_whatever_they_are_called() {
-        let pairs = [("/a b/c,d;e=f".to_owned(), "/src"), ("/t".to_owned(), "/build")];
+        let pairs = [("/a b/c,d;e=f", "/src"), ("/t", "/build")].map(|(from, to)| (from.to_owned(), to.to_owned()));
         assert_eq!(path_map(&pairs), "/a b/c%2C%2Cd%3Be==f=/src%2C/t=/build");
     }
 }
