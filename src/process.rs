@@ -198,7 +198,7 @@ impl Tool {
             let mut reader = BufReader::new(pipe);
             let mut line = Vec::new();
             while matches!(reader.read_until(b'\n', &mut line), Ok(n) if n > 0) {
-                let text = String::from_utf8_lossy(&line);
+                let text = plain(&line);
                 on_line(text.trim_end());
                 said.push_str(&text);
                 line.clear();
@@ -208,13 +208,12 @@ impl Tool {
         let mut stdout = rest.join().unwrap_or_default();
         let mut stderr = said;
         if self.speaks_on_stdout {
-            stderr.push_str(&String::from_utf8_lossy(&std::mem::take(&mut stdout)));
+            stderr.push_str(&plain(&std::mem::take(&mut stdout)));
         }
         if status.success() {
             return Ok(Output { stdout, stderr });
         }
-        let said =
-            if stderr.trim().is_empty() { String::from_utf8_lossy(&stdout).into_owned() } else { stderr.clone() };
+        let said = if stderr.trim().is_empty() { plain(&stdout) } else { stderr.clone() };
         let error = Error::failed(format!("`{}` failed ({status})", self.display())).because(last_lines(&said, 30));
         Err(Failure::Status { error, stderr })
     }
@@ -267,6 +266,12 @@ impl Tool {
 
 fn boxed(pipe: impl Read + Send + 'static) -> Box<dyn Read + Send> {
     Box::new(pipe)
+}
+
+/// What a program says, without colours and what else is for terminals: some colour also what goes into a pipe, and what is
+/// quoted in an error may end in a log.
+fn plain(said: &[u8]) -> String {
+    anstream::adapter::strip_str(&String::from_utf8_lossy(said)).to_string()
 }
 
 /// A program that runs beside this one. When it is dropped the program is killed, with all that is in its process group.
@@ -437,6 +442,17 @@ mod tests {
             panic!("must fail")
         };
         assert_eq!((heard, stderr.as_str()), (vec!["one".to_owned()], "one\ntwo\n"));
+    }
+
+    #[test]
+    fn colours_are_not_quoted() {
+        let script = r"printf '[\033[1;31mERROR\033[m] a\tb\007\n\033]0;title\007ü\n' >&2; exit 1";
+        let mut heard = Vec::new();
+        let failed = Tool::new("sh").args(["-c", script]).run_with(&mut |line| heard.push(line.to_owned()));
+        let Err(Failure::Status { error, stderr }) = failed else { panic!("must fail") };
+        assert_eq!((stderr.as_str(), heard), ("[ERROR] a\tb\nü\n", vec!["[ERROR] a\tb".to_owned(), "ü".to_owned()]));
+        // What follows is what was said; the command before it may hold what it likes.
+        assert!(error.to_string().ends_with("\n  [ERROR] a\tb\n  ü"), "{error}");
     }
 
     #[test]

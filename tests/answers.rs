@@ -64,12 +64,6 @@ impl Counted {
     }
 }
 
-fn found(name: &str) -> PathBuf {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("{name} is not on PATH"))
-}
-
 fn real_python() -> PathBuf {
     let said = common::tool(
         "python3",
@@ -81,7 +75,7 @@ fn real_python() -> PathBuf {
 
 #[test]
 fn npm_is_asked_once_a_day_for_the_lock_that_is_not_there() {
-    let npm = Counted::new(&[("npm", &found("npm"))]);
+    let npm = Counted::new(&[("npm", &common::on_path("npm"))]);
     let project = Project::empty();
     project
         .write("index.js", "exports.handler = async () => require('ms')('1 d');\n")
@@ -110,7 +104,7 @@ fn npm_is_asked_once_a_day_for_the_lock_that_is_not_there() {
 
 #[test]
 fn what_install_scripts_left_is_what_they_would_leave_now() {
-    let npm = Counted::new(&[("npm", &found("npm"))]);
+    let npm = Counted::new(&[("npm", &common::on_path("npm"))]);
     let project = Project::empty();
     project
         .write("index.js", "exports.handler = async () => require('made').made;\n")

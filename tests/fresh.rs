@@ -389,9 +389,7 @@ fn a_full_disk_leaves_nothing_that_is_taken_for_the_new_one() {
 fn another_tool_is_asked_again() {
     let project = Project::empty();
     project.write("app.py", APP).write("requirements.txt", "idna==3.10\n");
-    let uv = common::path_with_tools();
-    let real = std::env::split_paths(&uv).map(|dir| dir.join("uv")).find(|path| path.exists()).unwrap();
-    let real = real.canonicalize().unwrap();
+    let real = common::on_path("uv").canonicalize().unwrap();
     // A uv that counts how often it resolves.
     fs::create_dir_all(project.path("../bin")).unwrap();
     let wrapper = |comment: &str| {

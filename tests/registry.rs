@@ -563,13 +563,13 @@ fn a_blob_that_breaks_off_goes_on_where_it_ended() {
         (Fault::CutAfter(0), 2),
         (Fault::Error(503, "UNAVAILABLE"), 2),
         (Fault::With(429, &[("retry-after", "1")]), 1),
-        (Fault::Drip(150), 1),
+        (Fault::Drip(450), 1),
     ];
     side_by_side(&cases, |(fault, times)| {
         let (fake, cache) = (Fake::plain(), tempfile::tempdir().unwrap());
         let digests = base(&fake, &[&large]);
         fake.fail("GET", "/blobs/", *times, fault.clone());
-        let outcome = Run::new().spec(&with(pull(&fake, cache.path()), "silence", json!(1_000)));
+        let outcome = Run::new().spec(&with(pull(&fake, cache.path()), "silence", json!(3_000)));
         assert_eq!(outcome.done(), &json!(digests), "{fault:?}");
         let requests = fake.requests("GET", "/blobs/");
         if matches!(fault, Fault::CutAfter(150_000)) {

@@ -213,8 +213,7 @@ fn what_another_architecture_needs_is_named_at_once() {
     // Cargo and its compiler, but neither a cross compiler nor zig, whatever this machine has.
     let bin = tempfile::tempdir().unwrap();
     for name in ["cargo", "rustc"] {
-        let path = std::env::split_paths(&common::path_with_tools()).map(|d| d.join(name)).find(|p| p.exists());
-        std::os::unix::fs::symlink(path.unwrap(), bin.path().join(name)).unwrap();
+        std::os::unix::fs::symlink(common::on_path(name), bin.path().join(name)).unwrap();
     }
     let home = tempfile::tempdir().unwrap();
     let mut command = place.command(&["--arch", foreign]);

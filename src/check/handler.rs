@@ -31,7 +31,7 @@ pub(super) fn check_handler(subject: &Subject<'_>) -> Vec<Finding> {
     }
     let mut findings = match subject.runtime.family {
         Family::Python { .. } => check_python(subject.tree, handler),
-        Family::Node { .. } => check_node(subject.tree, handler),
+        Family::Node { major } => check_node(subject.tree, handler, major),
         Family::Ruby { .. } => check_ruby(subject.tree, handler),
         Family::Java { .. } => super::java::check_handler(subject, handler),
         Family::Dotnet => super::dotnet::check_handler(subject, handler),
@@ -130,7 +130,7 @@ fn has_extension_module(tree: &Tree, path: &str) -> bool {
 }
 
 /// aws-lambda-ric: the base name up to its first dot is the file, the rest the export.
-fn check_node(tree: &Tree, handler: &str) -> Vec<Finding> {
+fn check_node(tree: &Tree, handler: &str, major: u8) -> Vec<Finding> {
     let (folder, base) = handler.rsplit_once('/').map_or(("", handler), |(folder, base)| (folder, base));
     if handler.split('/').any(|part| part == "..") {
         return vec![malformed(
@@ -148,6 +148,16 @@ fn check_node(tree: &Tree, handler: &str) -> Vec<Finding> {
     };
     let folder = folder.trim_start_matches("./").trim_matches('/');
     let module = if folder.is_empty() || folder == "." { file.to_owned() } else { format!("{folder}/{file}") };
+    // From Node.js 24 on a folder is imported before a file beside it, as aws-lambda-ric 4 does.
+    if major >= 24 && tree.contains_folder(&module) {
+        return vec![not_found(
+            format!("Error: Directory import '/var/task/{module}' is not supported resolving ES modules"),
+            format!(
+                "Lambda's client takes the folder `{module}` for the module, also where `{module}.js` is: name the file that is meant, such as \
+                 `{module}/index.{export}`, or give one of them another name"
+            ),
+        )];
+    }
     let candidates: Vec<String> = ["", ".js", ".mjs", ".cjs", "/index.js", "/package.json"]
         .iter()
         .map(|suffix| format!("{module}{suffix}"))

@@ -44,7 +44,8 @@ pub fn verify(mut prepared: Prepared, known: &Known) -> Result<Option<Finding>> 
         ("", message) => message.to_owned(),
         (kind, message) => format!("{kind}: {message}"),
     };
-    let finding = Finding::new(Rule::HandlerFailsToLoad, message, hint(missing, known)).function(&function.name);
+    let hint = hint_of_modules(&message).map_or_else(|| hint(missing, known), str::to_owned);
+    let finding = Finding::new(Rule::HandlerFailsToLoad, message, hint).function(&function.name);
     // What only another version or processor shows is no reason to refuse it.
     let differs = prepared.differs();
     Ok(Some(if differs.is_empty() {
@@ -100,6 +101,20 @@ fn package_of(module: &str) -> String {
     } else {
         module.split(['.', '/']).next().unwrap_or(module).to_owned()
     }
+}
+
+/// What to do where Lambda's Node.js does less with modules than that of a developer.
+fn hint_of_modules(message: &str) -> Option<&'static str> {
+    if message.contains("require() of ES Module ") {
+        return Some(
+            "Lambda starts Node.js so that `require` takes no modules of ECMAScript: set `bundle = true`, load it with `await import()`, or \
+             set `NODE_OPTIONS` to `--experimental-require-module` in the function's environment",
+        );
+    }
+    let is_syntax = ["Unexpected token 'export'", "Cannot use import statement outside a module"];
+    is_syntax.iter().any(|words| message.contains(words)).then_some(
+        "Lambda takes a file for a module by its name alone: call it `.mjs`, or write `\"type\": \"module\"` into `package.json`",
+    )
 }
 
 fn hint(missing: Option<&str>, known: &Known) -> String {

@@ -165,6 +165,12 @@ pub fn with_path(first: &Path) -> std::ffi::OsString {
     std::env::join_paths(std::iter::once(first.to_owned()).chain(std::env::split_paths(&rest))).unwrap()
 }
 
+/// Where a program is, those of the tests' own tools first.
+pub fn on_path(name: &str) -> PathBuf {
+    let found = std::env::split_paths(&path_with_tools()).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not on PATH: run `make tools`"))
+}
+
 /// What a run of the binary said. Paths of the temporary folder read `[PROJECT]`.
 pub struct Run {
     pub code: i32,

@@ -19,6 +19,20 @@ exports.handler = async (event, context) => {
   return { event, name: context.functionName, version: context.functionVersion, left: context.getRemainingTimeInMillis() > 0 };
 };
 exports.back = (event, context, done) => setTimeout(() => done(event.do ? new RangeError('back') : null, event), 5);
+exports.sync = (event) => event;
+exports.lost = async (event) => { Promise.reject(new Error('lost')); await new Promise((done) => setTimeout(done, 1000)); };
+exports.thrown = async (event) => { setTimeout(() => { throw new Error('thrown'); }); await new Promise((done) => setTimeout(done, 1000)); };
+exports.esm = async () => require('./dep.mjs').x;
+exports.object = { handler: 1 };
+exports.context = async (event, context) => Object.keys(context).sort();
+exports.flat = awslambda.streamifyResponse((event, out) => out.end('flat'));
+exports.open = awslambda.streamifyResponse(async (event, out) => { out.write('open'); });
+exports.late = awslambda.streamifyResponse(async (event, out) => { out.write('x'); out.setContentType('text/x'); });
+exports.http = awslambda.streamifyResponse(async (event, out) => {
+  out = awslambda.HttpResponseStream.from(out, { statusCode: 201 });
+  out.write({ not: 'text' });
+  out.end('end');
+});
 exports.stream = awslambda.streamifyResponse(async (event, out) => {
   out.setContentType('text/plain');
   for (let n = 0; n < 3; n++) out.write(`part ${n}\n`);
@@ -41,30 +55,68 @@ fn comparable(text: &str) -> Value {
     value
 }
 
+/// Files beside it, of each kind.
+const OTHERS: [(&str, &str); 9] = [
+    ("index.js", CODE),
+    ("dep.mjs", "export const x = 'of a module';"),
+    ("gone.mjs", "import 'nowhere';\nexport const handler = 1;"),
+    ("wrong.js", "exports.handler = async ("),
+    ("syntax.js", "export const handler = async () => 1;"),
+    ("needs.js", "require('nowhere');"),
+    ("default.mjs", "export default { handler: async () => 'default' };"),
+    ("both.js", "exports.handler = async () => 'of the file';"),
+    ("both/index.js", "exports.handler = async () => 'of the folder';"),
+];
+
 #[test]
-fn lambdas_client_for_node_and_the_emulator_say_the_same() {
-    let version = common::tool("node", &["--version".as_ref()], "apt-get install nodejs");
-    let major: u32 = version.trim_start_matches('v').split('.').next().unwrap().parse().unwrap();
-    let client = if major >= 22 { "4.0.2" } else { "3.3.0" };
-    for tool in ["cmake", "autoconf", "automake", "libtoolize"] {
-        common::tool(tool, &["--version".as_ref()], "apt-get install cmake autoconf automake libtool");
+fn lambdas_clients_for_node_and_the_emulator_say_the_same() {
+    for tool in ["cmake", "autoconf", "automake", "libtoolize", "xz"] {
+        common::tool(tool, &["--version".as_ref()], "make tools, or tests/setup corpus");
     }
+    let version = common::tool("node", &["-p".as_ref(), "process.versions.node".as_ref()], "apt-get install nodejs");
+    let own = common::tool("node", &["-p".as_ref(), "process.execPath".as_ref()], "apt-get install nodejs");
+    let major: u32 = version.split('.').next().unwrap().parse().unwrap();
+    let mut all = vec![(major, PathBuf::from(own.trim()))];
+    // Those that Lambda has besides, of npm.
+    let brought = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.tools/nodes/node_modules");
+    for other in [22, 24].into_iter().filter(|other| *other != major) {
+        let program = brought.join(format!("node{other}/bin/node"));
+        assert!(program.exists(), "{} is not there: run tests/setup corpus", program.display());
+        all.push((other, program));
+    }
+    let differences: Vec<String> = all.iter().flat_map(|(major, node)| differences(*major, node)).collect();
+    assert_eq!(differences, Vec::<String>::new());
+}
+
+/// What three say of the same events: our client, Lambda's in the package, and the emulator with that.
+fn differences(major: u32, program: &Path) -> Vec<String> {
+    // From Node.js 24 on Lambda has another client.
+    let (client, entry) = if major >= 24 { ("4.0.2", "index.mjs") } else { ("3.3.0", "bin/index.mjs") };
+    let path = common::with_path(program.parent().unwrap());
     let runtime = format!("nodejs{major}.x");
-    let own = node::node(&[("index.js", CODE)], "index.handler", &runtime);
-    let theirs = node::node(&[("index.js", CODE)], "index.handler", &runtime);
+    let own = node::node(&OTHERS, "index.handler", &runtime);
+    let theirs = node::node(&OTHERS, "index.handler", &runtime);
     theirs.write(
         "f/package.json",
         &format!(r#"{{"name": "f", "version": "1.0.0", "dependencies": {{"aws-lambda-ric": "{client}"}}}}"#),
     );
+    // It is compiled for this machine.
+    let ignored = ["runtime-deprecated", "runtime-blocked", "glibc-too-new", "libstdcxx-too-new", "handler-not-found"];
+    let ignored: String = ignored.iter().map(|rule| format!("{rule} = 'ignore'\n")).collect();
     for project in [&own, &theirs] {
         let config = project.read("lambda-pack.toml").replace("timeout = 20", "timeout = 2");
-        project.write("lambda-pack.toml", &format!("{config}allow-scripts = ['aws-lambda-ric']\n[checks]\nruntime-deprecated = 'ignore'\nruntime-blocked = 'ignore'\n"));
+        project.write("lambda-pack.toml", &format!("{config}allow-scripts = ['aws-lambda-ric']\n[checks]\n{ignored}"));
+        let built = Run::of(project.command(&["build"]).env("PATH", &path), &project.path(""));
+        assert_eq!(built.code, 0, "{}", built.stderr);
     }
-    theirs.build::<&str>(&[]);
     let unpacked = theirs.unpack("f.zip");
     let folder = unpacked.path("");
-    let entry = if major >= 22 { "index.mjs" } else { "bin/index.mjs" };
     let entry = folder.join("node_modules/aws-lambda-ric").join(entry);
+    let flags = match major {
+        20 => vec!["--no-experimental-require-module"],
+        21.. => vec!["--no-experimental-require-module", "--no-experimental-detect-module"],
+        _ => Vec::new(),
+    };
     let mut differences = Vec::new();
     for (handler, event) in [
         ("index.handler", r#"{"a": [1, "é", null]}"#),
@@ -81,28 +133,48 @@ fn lambdas_client_for_node_and_the_emulator_say_the_same() {
         ("index.nothing", "{}"),
         ("gone.handler", "{}"),
         ("index.stream", "{}"),
+        ("index.stream", r#"{"do": "fail"}"#),
+        ("index.flat", "{}"),
+        ("index.open", "{}"),
+        ("index.late", "{}"),
+        ("index.http", "{}"),
+        ("index.sync", "{}"),
+        ("index.lost", "{}"),
+        ("index.thrown", "{}"),
+        ("index.esm", "{}"),
+        ("index.object", "{}"),
+        ("index.object.handler", "{}"),
+        ("index.context", "{}"),
+        ("wrong.handler", "{}"),
+        ("syntax.handler", "{}"),
+        ("needs.handler", "{}"),
+        ("default.handler", "{}"),
+        ("both.handler", "{}"),
+        ("index", "{}"),
+        ("../index.handler", "{}"),
     ] {
-        let mut runtime = Command::new("node");
-        runtime.arg(&entry).arg(handler).env("AWS_LAMBDA_FUNCTION_NAME", "f");
+        let mut runtime = Command::new(program);
+        runtime.args(&flags).arg(&entry).arg(handler).env("AWS_LAMBDA_FUNCTION_NAME", "f");
         runtime.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_nodejs{major}.x")).env("_HANDLER", handler);
         let emulated = comparable(&emulator::asked(runtime, &folder, event));
         for (name, project) in [("our client", &own), ("aws-lambda-ric", &theirs)] {
             let config = project.read("lambda-pack.toml");
-            let changed =
-                config.replace("index.handler", handler).replace("[checks]", "[checks]\nhandler-not-found = 'ignore'");
-            project.write("lambda-pack.toml", &changed);
-            let mut ours = comparable(&invoke(project, &["f"], event).stdout);
+            project.write("lambda-pack.toml", &config.replace("index.handler", handler));
+            let mut ours =
+                comparable(&said(project.command(&["invoke", "f", "--event", "-"]).env("PATH", &path), event).stdout);
             project.write("lambda-pack.toml", &config);
-            if event.contains("sleep") {
+            if ours["errorType"] == "Sandbox.Timedout" {
                 // The emulator gives the bare message, which Lambda does not.
-                assert_eq!(ours["errorType"], "Sandbox.Timedout");
                 ours = ours["errorMessage"].take();
             }
-            println!("{name} {handler} {event}: {}", emulated.to_string().chars().take(150).collect::<String>());
+            println!(
+                "{major} {name} {handler} {event}: {}",
+                emulated.to_string().chars().take(150).collect::<String>()
+            );
             if ours != emulated {
-                differences.push(format!("{handler} {event} {name}: {ours} | {emulated}"));
+                differences.push(format!("{major} {handler} {event} {name}: {ours} | {emulated}"));
             }
         }
     }
-    assert_eq!(differences, Vec::<String>::new());
+    differences
 }

@@ -193,6 +193,56 @@ fn the_emulator_says_the_same_of_streams() {
     assert_eq!((ours.code, json_of(&ours)), (1, json!({"errorMessage": "no more", "errorType": "Half.Way"})));
 }
 
+/// The same of programs that bring Lambda's own runtime.
+fn same_as_emulated(project: &Project, questions: &[(&str, &str)]) -> Vec<(i32, Value)> {
+    let mut answers = Vec::new();
+    for (name, event) in questions {
+        let run = invoke(project, &[name], event);
+        let unpacked = project.unpack(&format!("{name}.zip"));
+        let folder = unpacked.path("");
+        let theirs = asked(Command::new(folder.join("bootstrap")), &folder, event);
+        let theirs: Value = serde_json::from_str(&theirs).unwrap_or_else(|e| panic!("{name} {e}: {theirs}"));
+        assert_eq!(comparable(json_of(&run), "/"), comparable(theirs, "/"), "{name} {event}");
+        answers.push((run.code, json_of(&run)));
+    }
+    answers
+}
+
+/// Programs of a Cargo workspace, with Lambda's own runtime for Rust.
+#[test]
+fn rust_programs_answer() {
+    let project = Project::copy_of("rust-workspace");
+    let main = project.read("worker/src/main.rs");
+    let count = "    let records =";
+    let ends = "    match event.payload[\"do\"].as_str() {\n        Some(\"fail\") => return Err(\"no good\".into()),\n        \
+                Some(\"panic\") => panic!(\"not at all\"),\n        Some(\"exit\") => std::process::exit(7),\n        \
+                Some(\"big\") => return Ok(json!(\"x\".repeat(7 << 20))),\n        _ => {}\n    }\n";
+    assert!(main.contains(count));
+    project.write("worker/src/main.rs", &main.replace(count, &format!("{ends}{count}")));
+    let arch = host_architecture();
+    let table = "runtime = 'provided.al2023'\nhandler = 'bootstrap'\n";
+    project.write(
+        "lambda-pack.toml",
+        &format!("[functions.worker]\npath = 'worker'\n{table}architecture = '{arch}'\ntimeout = 20\n"),
+    );
+    let answers = same_as_emulated(
+        &project,
+        &[
+            "{\"Records\": [1, 2]}",
+            "{\"do\": \"fail\"}",
+            "{\"do\": \"panic\"}",
+            "{\"do\": \"exit\"}",
+            "{\"do\": \"big\"}",
+        ]
+        .map(|event| ("worker", event)),
+    );
+    assert_eq!(answers[0], (0, json!({"records": 2})));
+    assert_eq!((answers[1].0, &answers[1].1["errorMessage"]), (1, &json!("no good")));
+    assert_eq!((answers[2].0, &answers[2].1["errorMessage"]), (1, &json!("Lambda panicked: not at all")));
+    assert_eq!((answers[3].0, &answers[3].1["errorType"]), (1, &json!("Runtime.ExitError")));
+    assert_eq!((answers[4].0, &answers[4].1["errorType"]), (1, &json!("Function.ResponseSizeTooLarge")));
+}
+
 /// Programs of a Go module, which bring Lambda's own runtime for Go.
 #[test]
 fn go_programs_answer() {
@@ -204,13 +254,11 @@ fn go_programs_answer() {
             "[defaults]\narchitecture = '{arch}'\ntimeout = 20\n[functions.api]\npath = 'cmd/api'\n[functions.worker]\npath = 'cmd/worker'\n"
         ),
     );
-    for (name, event, answer) in [
-        ("api", r#"{"name": "Zoë"}"#, json!({"greeting": "hello Zoë"})),
-        ("worker", r#"{"Records": [1, 2]}"#, json!({"records": 2})),
-    ] {
-        let run = invoke(&project, &[name], event);
-        assert_eq!((run.code, json_of(&run)), (0, answer), "{}", run.stderr);
-    }
-    let failed = invoke(&project, &["worker"], r#"{"Records": 1}"#);
-    assert_eq!((failed.code, &json_of(&failed)["errorType"]), (1, &json!("UnmarshalTypeError")), "{}", failed.stdout);
+    let answers = same_as_emulated(
+        &project,
+        &[("api", r#"{"name": "Zoë"}"#), ("worker", r#"{"Records": [1, 2]}"#), ("worker", r#"{"Records": 1}"#)],
+    );
+    assert_eq!(answers[0], (0, json!({"greeting": "hello Zoë"})));
+    assert_eq!(answers[1], (0, json!({"records": 2})));
+    assert_eq!((answers[2].0, &answers[2].1["errorType"]), (1, &json!("UnmarshalTypeError")));
 }

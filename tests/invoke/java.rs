@@ -100,17 +100,21 @@ fn sample(event: &str) -> String {
     }
 }
 
+/// The handler as it is configured.
+fn whole(name: &str) -> String {
+    match name.chars().next() {
+        Some(':' | '$') => format!("com.example.Handlers{name}"),
+        _ => name.to_owned(),
+    }
+}
+
 /// The fixture with a function for each of these handlers, `f0` and so on.
 fn handlers(names: &[&str], lines: &str) -> Project {
     let project = Project::copy_of("java-handlers");
     let arch = host_architecture();
     let mut config = format!("[defaults]\nruntime = 'java17.al2023'\narchitecture = '{arch}'\ntimeout = 8\n{lines}\n");
     for (at, name) in names.iter().enumerate() {
-        let handler = match name.chars().next() {
-            Some(':' | '$') => format!("com.example.Handlers{name}"),
-            _ => (*name).to_owned(),
-        };
-        config += &format!("[functions.f{at}]\npath = '.'\nhandler = '{handler}'\n");
+        config += &format!("[functions.f{at}]\npath = '.'\nhandler = '{}'\n", whole(name));
     }
     project.write("lambda-pack.toml", &config);
     project
@@ -175,6 +179,22 @@ fn our_client_and_lambdas_say_the_same() {
         .map(|((handler, event), (ours, theirs))| format!("{handler} {event}\n ours   {ours:?}\n theirs {theirs:?}"))
         .collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+    // The emulator, with Lambda's client and the same package.
+    let unpacked = lambdas.unpack("f0.zip");
+    let folder = unpacked.path("");
+    let java = common::on_path("java");
+    let emulated: Vec<&str> =
+        ["::fails", "::exits", "::big", "::bytes", "$Typed", "com.example.Nowhere", "$FailsAtOnce"].into();
+    for handler in emulated {
+        let at = asked.iter().position(|(name, _)| *name == handler).unwrap();
+        let mut client = Command::new(&java);
+        client.arg("-cp").arg(format!("{0}:{0}/lib/*", folder.display()));
+        client.arg("com.amazonaws.services.lambda.runtime.api.client.AWSLambda").arg(whole(handler));
+        client.env("AWS_EXECUTION_ENV", "AWS_Lambda_java17");
+        let body = emulator::asked(client, &folder, &asked[at].1);
+        let body: Value = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{handler} {e}: {body}"));
+        assert_eq!(comparable(body), ours[at].1, "{handler}");
+    }
     // That they say something.
     let said = |handler: &str| ours[asked.iter().position(|(name, _)| *name == handler).unwrap()].clone();
     let error = |kind: &str, message: &str| json!({"errorType": kind, "errorMessage": message});

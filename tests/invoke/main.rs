@@ -113,7 +113,12 @@ fn invoke(project: &Project, args: &[&str], event: &str) -> Run {
     let mut all = vec!["invoke"];
     all.extend(args);
     all.extend(["--event", "-"]);
-    let mut child = start(project.command(&all).stdin(Stdio::piped()));
+    said(&mut project.command(&all), event)
+}
+
+/// What a command says that is given an event.
+fn said(command: &mut Command, event: &str) -> Run {
+    let mut child = start(command.stdin(Stdio::piped()));
     child.0.stdin.take().unwrap().write_all(event.as_bytes()).unwrap();
     let output = child.output();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();

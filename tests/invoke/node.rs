@@ -74,11 +74,12 @@ fn node_fails_as_on_lambda() {
             "Runtime.ImportModuleError",
             "Error: Cannot find module 'semver'",
         ),
+        ("exports.handler = async () => { throw undefined; };", "nodejs22.x", "string", "handled"),
         (
             "exports.handler = (event, context, callback) => callback();",
             "nodejs24.x",
             "Runtime.CallbackHandlerDeprecated",
-            "AWS Lambda has removed support for callback-based function handlers",
+            "ERROR: AWS Lambda has removed support for callback-based function handlers",
         ),
         (
             "exports.handler = async () => { setTimeout(() => { throw new Error('later'); }, 1); await new Promise(r => setTimeout(r, 5000)); };",
@@ -106,6 +107,157 @@ fn node_fails_as_on_lambda() {
         "{}",
     );
     assert_eq!((run.code, run.stdout.as_str()), (0, "null"), "{}", run.stderr);
+}
+
+/// From Node.js 24 on, Lambda's client is another one: what it does not catch ends the process.
+#[test]
+fn node_24_is_called_by_another_client() {
+    let answer = |files: &[(&str, &str)]| {
+        let run = invoke(&node(files, "index.handler", "nodejs24.x"), &["f"], "{}");
+        (run.code, json_of(&run), run.stderr)
+    };
+    for (code, kind, message) in [
+        (
+            "exports.handler = async () => { Promise.reject(new Error('lost')); await new Promise(r => setTimeout(r, 5000)); };",
+            "Runtime.ExitError",
+            "Runtime exited with error: exit status 1",
+        ),
+        (
+            "exports.handler = async () => { setTimeout(() => { throw 1; }, 1); await new Promise(r => setTimeout(r, 5000)); };",
+            "Runtime.ExitError",
+            "Runtime exited with error: exit status 1",
+        ),
+        (
+            "exports.handler = () => new Promise(() => {});",
+            "Runtime.ExitError",
+            "Runtime exited without providing a reason",
+        ),
+        (
+            "exports.handler = async () => { const a = {}; a.a = a; return a; };",
+            "Runtime.JSONStringifyError",
+            "Unable to stringify response body",
+        ),
+        ("exports.handler = (event, context) => context.done(null, 1);", "TypeError", "context.done is not a function"),
+    ] {
+        let (exit, document, stderr) = answer(&[("index.js", code)]);
+        assert_eq!((exit, &document["errorType"]), (1, &json!(kind)), "{document}\n{stderr}");
+        assert!(document["errorMessage"].as_str().unwrap().ends_with(message), "{document}");
+    }
+    for (files, wanted) in [
+        // It is not waited for what is left to do, and default exports have handlers, too.
+        (
+            [
+                ("index.mjs", "export default { handler: () => void setTimeout(() => console.log('late'), 60000) };"),
+                ("x", ""),
+            ],
+            json!(null),
+        ),
+        (
+            [
+                (
+                    "index.js",
+                    "exports.handler = async (e, c) => awslambda.InvokeStore.getRequestId() === c.awsRequestId;",
+                ),
+                ("x", ""),
+            ],
+            json!(true),
+        ),
+    ] {
+        let (exit, document, stderr) = answer(&files);
+        assert_eq!((exit, document), (0, wanted), "{stderr}");
+    }
+    // A folder of the name comes first, and is no module.
+    let code = "exports.handler = async () => 1;";
+    let project = node(&[("index.js", code), ("index/x.js", code)], "index.handler", "nodejs24.x");
+    let run = project.run(&["build"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("error[handler-not-found] f: Error: Directory import '/var/task/index' is not supported"),
+        "{}",
+        run.stderr
+    );
+    let (exit, document, stderr) = {
+        let config = project.read("lambda-pack.toml");
+        project.write("lambda-pack.toml", &format!("{config}[checks]\nhandler-not-found = 'ignore'\n"));
+        let run = invoke(&project, &["f"], "{}");
+        (run.code, json_of(&run), run.stderr)
+    };
+    assert_eq!((exit, &document["errorType"]), (1, &json!("Error")), "{stderr}");
+    assert!(
+        document["errorMessage"].as_str().unwrap().starts_with("Directory import '/var/task/index' is not"),
+        "{document}"
+    );
+}
+
+/// Lambda's Node.js does less with modules than one that is started by hand.
+#[test]
+fn modules_are_those_of_lambdas_node() {
+    const MODULE: &str = "export const handler = async () => 'answer';";
+    let requires = "exports.handler = require('./dep.mjs').handler;";
+    let exports = "export default { handler: async () => 1 };";
+    let esm = "require() of ES Module /var/task/dep.mjs from /var/task/index.js not supported.";
+    for (files, runtime, kind, message) in [
+        ([("index.js", requires), ("dep.mjs", MODULE)], "nodejs20.x", "Error", esm),
+        ([("index.js", requires), ("dep.mjs", MODULE)], "nodejs24.x", "Error", esm),
+        (
+            [("index.js", MODULE), ("x", "")],
+            "nodejs22.x",
+            "Runtime.UserCodeSyntaxError",
+            "SyntaxError: Unexpected token 'export'",
+        ),
+        (
+            [("index.js", MODULE), ("x", "")],
+            "nodejs24.x",
+            "Runtime.UserCodeSyntaxError",
+            "SyntaxError: Unexpected token 'export'",
+        ),
+        (
+            [("index.mjs", "import 'semver';"), ("x", "")],
+            "nodejs22.x",
+            "Error",
+            "Cannot find package 'semver' imported from /var/task/index.mjs",
+        ),
+        (
+            [("index.mjs", exports), ("x", "")],
+            "nodejs22.x",
+            "Runtime.HandlerNotFound",
+            "index.handler is undefined or not exported",
+        ),
+    ] {
+        let project = node(&files, "index.handler", runtime);
+        let config = project.read("lambda-pack.toml");
+        project.write(
+            "lambda-pack.toml",
+            &format!("{config}[checks]\nhandler-not-found = 'ignore'\nruntime-deprecated = 'ignore'\n"),
+        );
+        let run = invoke(&project, &["f"], "{}");
+        let document = json_of(&run);
+        assert_eq!((run.code, &document["errorType"]), (1, &json!(kind)), "{runtime}: {document}\n{}", run.stderr);
+        assert!(document["errorMessage"].as_str().unwrap().starts_with(message), "{runtime}: {document}");
+    }
+    let project = node(&[("index.js", requires), ("dep.mjs", MODULE)], "index.handler", "nodejs22.x");
+    let verified = project.run(&["build", "--verify"]);
+    assert!(
+        verified.stderr.contains("[handler-fails-to-load] f: Error: require() of ES Module"),
+        "{}",
+        verified.stderr
+    );
+    assert!(
+        verified.stderr.contains("`--experimental-require-module` in the function's environment"),
+        "{}",
+        verified.stderr
+    );
+    let config = project.read("lambda-pack.toml");
+    project.write(
+        "lambda-pack.toml",
+        &format!("{config}environment = {{ NODE_OPTIONS = '--experimental-require-module' }}\n"),
+    );
+    let run = invoke(&project, &["f"], "{}");
+    assert_eq!((run.code, run.stdout.as_str()), (0, "\"answer\""), "{}", run.stderr);
+    // A folder with an index is a module before Node.js 24.
+    let project = node(&[("src/index.js", "exports.handler = async () => 2;")], "src.handler", "nodejs22.x");
+    let run = invoke(&project, &["f"], "{}");
+    assert_eq!((run.code, run.stdout.as_str()), (0, "2"), "{}", run.stderr);
 }
 
 /// Three parts, of a size, with pauses, and failing at their end.
@@ -142,6 +294,41 @@ fn node_streams() {
         (failed.code, &document["errorType"], &document["errorMessage"]),
         (1, &json!("Error"), &json!("half way"))
     );
+    // What was written and not waited for arrives before what went wrong; who does not end it is waited for.
+    for (code, runtime, kind, message) in [
+        (
+            "(e, out) => { for (const n of [1, 2, 3]) out.write('x'); throw new Error('at once'); }",
+            "nodejs22.x",
+            "Error",
+            "at once",
+        ),
+        (
+            "(e, out) => { for (const n of [1, 2, 3]) out.write('x'); throw new Error('at once'); }",
+            "nodejs24.x",
+            "Error",
+            "at once",
+        ),
+        (
+            "(e, out) => { out.write('x'); out.setContentType('text/x'); }",
+            "nodejs24.x",
+            "Runtime.InvalidStreamingOperation",
+            "Cannot set content-type, too late.",
+        ),
+        ("(e, out) => { out.write('x'); }", "nodejs22.x", "Sandbox.Timedout", "Task timed out after 2.00 seconds"),
+    ] {
+        let code = format!("exports.handler = awslambda.streamifyResponse(async {code});");
+        let project = node(&[("index.js", &code)], "index.handler", runtime);
+        let config = project.read("lambda-pack.toml").replace("timeout = 20", "timeout = 2");
+        project.write("lambda-pack.toml", &config);
+        let run = invoke(&project, &["f"], "{}");
+        let document = json_of(&run);
+        assert_eq!((run.code, &document["errorType"]), (1, &json!(kind)), "{document}\n{}", run.stderr);
+        assert!(document["errorMessage"].as_str().unwrap().ends_with(message), "{document}");
+        assert!(!run.stderr.contains("Uncaught Exception"), "{}", run.stderr);
+    }
+    let code = "exports.handler = awslambda.streamifyResponse((e, out) => out.end('x'));";
+    let run = invoke(&node(&[("index.js", code)], "index.handler", "nodejs24.x"), &["f"], "{}");
+    assert!(run.stderr.contains("Streaming does not support non-async handlers."), "{}", run.stderr);
 }
 
 /// An interpreter in a developer's own folder is seen, and the folder is not.

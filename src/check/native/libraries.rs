@@ -26,6 +26,12 @@ const HINTS: &[(&str, &str)] = &[
         "libmariadb.so",
         "take a client that needs no library (`PyMySQL`), or let `native = { collect = true }` take it from a system",
     ),
+    // Of Debian's interpreters; those of Lambda bear other names.
+    (
+        "libruby",
+        "it is compiled for the Ruby of another system: compile it with the runtime's, in an image that AWS has for builds",
+    ),
+    ("libpython", "it is compiled for the Python of another system: take a wheel, which needs no such library"),
     ("libGL.so", "take the headless variant of the package (`opencv-python-headless`)"),
     ("libX11.so", "take a variant of the package that needs no display"),
     ("libcuda.so", "Lambda has no GPU: take the variant of the package for CPUs"),

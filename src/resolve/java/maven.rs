@@ -80,7 +80,7 @@ fn check(pom: &Pom, request: &Request<'_>, context: &Context<'_>) -> Result<()> 
     if pom.plugins.iter().any(|plugin| plugin == "quarkus-maven-plugin") {
         return Err(Error::config("Quarkus makes a package of its own, without which its classes do not start")
             .at(&pom.path, None)
-            .hint("build it with `mvn package`, and pack what it leaves in `target/function.zip`"));
+            .hint("set `build = 'mvn package'` and `output = 'target/function.zip'` for the function, which packs what Quarkus leaves"));
     }
     if let Some((line, version)) = pom.floating.first().filter(|_| context.locked) {
         return Err(Error::config(format!(
