@@ -149,6 +149,7 @@ pub fn path_with_tools() -> std::ffi::OsString {
 
 /// The folder of a `dotnet` that is real, to be first on `PATH`: nothing on machines of other processors, for which no registry has
 /// an SDK. There, fakes alone tell what is asked of it.
+#[allow(clippy::print_stderr)]
 pub fn dotnet() -> Option<PathBuf> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     if host_architecture() != "x86_64" {

@@ -45,7 +45,7 @@ fn a_real_sdk_builds_what_a_class_library_needs() {
     }
     // That lock has no section for the processor.
     let elsewhere = tempfile::tempdir().unwrap();
-    let copy = elsewhere.path().join("mit Leerzeichen; é und 日本 %");
+    let copy = elsewhere.path().join("deeper/mit Leerzeichen; é und 日本 %");
     common::copy(&project.path(""), &copy);
     let before = state(&project);
     let run = real(&bin, &copy, &packages, &["build", "--locked", "--offline"]);

@@ -28,8 +28,8 @@ fn options(function: &Function, major: u8, version: &str) -> Vec<String> {
     let set = function.environment.get("NODE_OPTIONS").map(String::as_str).unwrap_or_default();
     let mut out = vec!["--expose-gc".to_owned(), "--max-http-header-size=81920".to_owned()];
     for (feature, since, is_known) in [
-        ("experimental-require-module", 20, known >= (22, 0) || (20, 17) <= known && known < (21, 0)),
-        ("experimental-detect-module", 22, known >= (21, 1) || (20, 10) <= known && known < (21, 0)),
+        ("experimental-require-module", 20, known >= (22, 0) || ((20, 17)..(21, 0)).contains(&known)),
+        ("experimental-detect-module", 22, known >= (21, 1) || ((20, 10)..(21, 0)).contains(&known)),
     ] {
         if major >= since && is_known && !set.split_whitespace().any(|word| word == format!("--{feature}")) {
             out.push(format!("--no-{feature}"));

@@ -97,7 +97,7 @@ mod tests {
         }
         std::fs::create_dir_all(folder.join("8.0.11")).unwrap();
         for file in ["dotnet", "sdk/8.0.99/Roslyn/bincore/csc.dll", "sdk/8.0.401/Roslyn/bincore/csc.dll"] {
-            std::fs::write(root.join(file), "").unwrap();
+            crate::fsio::write_new(&root.join(file), b"", false).unwrap();
         }
         let line = format!("{FRAMEWORK} 8.0.11 [{}]", folder.display());
         let (version, dotnet) = of_line(&line, Path::new("dotnet")).unwrap();

@@ -158,10 +158,13 @@ fn run(tool: Tool, request: &Request<'_>, context: &Context<'_>) -> Result<()> {
 fn folders(request: &Request<'_>, scratch: &Path) -> Vec<(String, String)> {
     let packages = std::env::var_os("NUGET_PACKAGES").map(PathBuf::from);
     let packages = packages.or_else(|| Some(etcetera::home_dir().ok()?.join(".nuget/packages")));
+    // Some SDKs generate sources in there, wherever the project is.
+    let temporary = std::env::temp_dir();
     let mut all = vec![(scratch.to_owned(), "/build".to_owned())];
     all.extend(packages.map(|packages| (packages, "/nuget".to_owned())));
-    let above = request.project_root.ancestors().filter(|folder| folder.parent().is_some());
+    let above = request.project_root.ancestors().filter(|folder| folder.parent().is_some() && *folder != temporary);
     all.extend(above.enumerate().map(|(up, folder)| (folder.to_owned(), format!("/src{}", "/..".repeat(up)))));
+    all.push((temporary.clone(), "/temporary".to_owned()));
     all.into_iter().map(|(folder, name)| (folder.display().to_string(), name)).collect()
 }
 
@@ -176,7 +179,7 @@ fn escaped(text: &str) -> String {
     text.chars().fold(String::new(), |mut out, c| {
         match c {
             '%' | ';' | '$' | '@' | '(' | ')' | '*' | '?' | '\'' | ',' => {
-                out.push_str(&format!("%{:02X}", u32::from(c)))
+                out.push_str(&format!("%{:02X}", u32::from(c)));
             }
             other => out.push(other),
         }
