@@ -211,7 +211,7 @@ fn slim_packages_fit_and_work() {
     assert!(run.stdout.contains("left out of packages: headers ") && !run.stdout.contains("tests "), "{}", run.stdout);
 }
 
-/// better-sqlite3 fetches what it does not bring from where nothing is fetched here, and so is compiled: SQLite itself, and the
+/// better-sqlite3 fetches what it does not bring from where nothing is fetched here, and so is compiled: `SQLite` itself, and the
 /// addon in C++.
 #[test]
 fn a_popular_addon_is_compiled_for_both_processors() {

@@ -45,9 +45,9 @@ pub(super) fn check_handler(subject: &Subject<'_>, handler: &str) -> Vec<Finding
             }),
         )];
     }
-    let config = beside(tree, assembly, ".runtimeconfig.json", is_program);
+    let config = beside_assembly(tree, assembly, ".runtimeconfig.json", is_program);
     // Without the other file, a program takes what lies beside it.
-    let is_listed = is_program || beside(tree, assembly, ".deps.json", false).is_some();
+    let is_listed = is_program || beside_assembly(tree, assembly, ".deps.json", false).is_some();
     let missing = [(".deps.json", is_listed), (".runtimeconfig.json", config.is_some())];
     let mut findings: Vec<Finding> = missing
         .iter()
@@ -64,7 +64,7 @@ pub(super) fn check_handler(subject: &Subject<'_>, handler: &str) -> Vec<Finding
 }
 
 /// The assembly's own file with this ending, else the only one, but not for a program.
-fn beside(tree: &Tree, assembly: &str, ending: &str, is_program: bool) -> Option<String> {
+pub(crate) fn beside_assembly(tree: &Tree, assembly: &str, ending: &str, is_program: bool) -> Option<String> {
     let own = format!("{assembly}{ending}");
     if is_program || tree.contains(&own) {
         return tree.contains(&own).then_some(own);

@@ -23,6 +23,7 @@ use crate::lambda::{Architecture, Date, Runtime};
 use crate::resolve::Package;
 use crate::tree::Tree;
 
+pub(crate) use dotnet::beside_assembly;
 pub(crate) use image::{ImageSubject, LayerMedia, Media, check_image, check_media};
 pub use layers::{Attached, packages_stay};
 pub use native::{MissingLibrary, Mount, Native, check_native, missing_libraries};

@@ -44,15 +44,6 @@ fn ready(bin: &Path, all: &[(&str, &str)], lines: &str) -> Project {
     project
 }
 
-/// What is said to an event.
-fn ask(command: &mut Command, event: &str) -> Run {
-    let mut child = start(command.stdin(Stdio::piped()));
-    child.0.stdin.take().unwrap().write_all(event.as_bytes()).unwrap();
-    let (code, stdout, stderr) = child.output();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Run { code, stdout: text(stdout), stderr: text(stderr) }
-}
-
 const HANDLERS: &str = "Library::Example.Handlers::";
 
 #[test]
@@ -151,7 +142,7 @@ fn dotnet_runs_behind_every_wall() {
     ];
     for (at, path) in paths.iter().enumerate() {
         let args = ["invoke", "f0", "--event", "-"];
-        let run = ask(project.command(&args).env("PATH", path), r#"{"a": [1]}"#);
+        let run = said(project.command(&args).env("PATH", path), r#"{"a": [1]}"#);
         assert_eq!(run.code, 0, "{at} {}", run.transcript());
         let is_walled = at == 0 || at == 1 && can.status.success();
         assert_eq!(run.stderr.contains("in a plain folder"), !is_walled, "{}", run.stderr);
@@ -170,10 +161,10 @@ fn dotnet_runs_behind_every_wall() {
                 "memory": 128, "left": true, "custom": null, "title": null, "identity": true, "execution": "AWS_Lambda_dotnet8"})
         );
     }
-    let brought = ask(project.command(&["invoke", "f1", "--event", "-"]).env("PATH", &paths[0]), "[1]");
+    let brought = said(project.command(&["invoke", "f1", "--event", "-"]).env("PATH", &paths[0]), "[1]");
     assert_eq!(json_of(&brought), json!(["Brought::Brought.Function::Handle", [1], 1]), "{}", brought.stderr);
     for path in &paths {
-        let program = ask(project.command(&["invoke", "f2", "--event", "-"]).env("PATH", path), "[1]");
+        let program = said(project.command(&["invoke", "f2", "--event", "-"]).env("PATH", path), "[1]");
         assert_eq!(json_of(&program), json!(["program Worker", [1], 1]), "{}", program.stderr);
     }
 }
@@ -248,7 +239,7 @@ fn dotnet_is_started_as_on_lambda() {
     std::os::unix::fs::symlink(&program, dir.path().join("bin/dotnet")).unwrap();
     let run = |project: &Project| {
         let path = common::with_path(&dir.path().join("bin"));
-        ask(project.command(&["invoke", "f", "--event", "-"]).env("PATH", path), "[1]")
+        said(project.command(&["invoke", "f", "--event", "-"]).env("PATH", path), "[1]")
     };
     let args = |run: &Run| {
         let said = json_of(run);

@@ -2,17 +2,16 @@
 //! what speaks to Lambda compiled in. For a class library it is a client of ours, which the machine's SDK compiles once a day:
 //! the assembly of the package Amazon.Lambda.RuntimeSupport has no entry point, and is called by ours.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use std::path::Path;
 
 use super::{Program, missing, other};
+use crate::check;
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::invoke::Function;
 use crate::invoke::environment::Places;
 use crate::invoke::interpreters::{self, Dotnet};
 use crate::process::Tool;
-use crate::store::{Store, sha256};
 use crate::tree::Tree;
 
 /// Our client for class libraries.
@@ -61,7 +60,8 @@ pub(super) fn choose(function: &Function, task: &Tree, places: &Places) -> Resul
             let assembly = function.environment.get("LAMBDA_DOTNET_MAIN_ASSEMBLY").map_or(assembly, String::as_str);
             let assembly = assembly.strip_suffix(".dll").unwrap_or(assembly);
             let beside = |ending: &str| -> Result<String> {
-                let file = one_of(task, assembly, ending).ok_or_else(|| absent(function, root, ending))?;
+                let file = check::beside_assembly(task, assembly, ending, false)
+                    .ok_or_else(|| absent(function, root, ending))?;
                 Ok(format!("{root}/{file}"))
             };
             let (deps, config) = (beside(".deps.json")?, beside(".runtimeconfig.json")?);
@@ -88,24 +88,21 @@ fn show(program: &mut Program, dotnet: &Dotnet) {
     program.variables = vec![("DOTNET_ROOT", dotnet.root().display().to_string())];
 }
 
-/// Our client, compiled. It is kept for some hours: compiling takes longer than most functions.
+/// Our client, compiled.
 fn compiled(function: &Function, dotnet: &Dotnet) -> Result<Vec<u8>> {
     let compiler = dotnet.compiler().ok_or_else(|| {
         missing(function, "a C# compiler for what speaks to Lambda", "install the .NET SDK, not its runtime alone")
     })?;
     let framework = dotnet.framework();
-    let mut key = format!("{}\n{}\n", compiler.display(), framework.display());
-    SOURCES.iter().for_each(|(_, text)| key += text);
-    let key = format!("dotnet-client-{}", sha256(key.as_bytes()).hex());
-    let store = Store::default_root().ok().map(Store::new);
-    let kept = store.as_ref().and_then(|store| STANDARD.decode(store.answer(&key)?.trim()).ok());
-    if let Some(client) = kept {
-        return Ok(client);
-    }
+    let with = [compiler.display().to_string(), framework.display().to_string()];
+    super::compiled("dotnet", &with.each_ref().map(String::as_str), SOURCES, || compile(dotnet, &compiler, &framework))
+}
+
+fn compile(dotnet: &Dotnet, compiler: &Path, framework: &Path) -> Result<Vec<u8>> {
     let scratch = fsio::scratch_dir()?;
     let out = scratch.path().join(CLIENT);
     let mut options = vec!["-target:exe".to_owned(), format!("-out:\"{}\"", out.display())];
-    let entries = std::fs::read_dir(&framework).map_err(|e| Error::io("read", &framework, &e))?;
+    let entries = std::fs::read_dir(framework).map_err(|e| Error::io("read", framework, &e))?;
     let assemblies =
         entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("dll".as_ref()));
     options.extend(assemblies.map(|assembly| format!("-r:\"{}\"", assembly.display())));
@@ -117,28 +114,10 @@ fn compiled(function: &Function, dotnet: &Dotnet) -> Result<Vec<u8>> {
     let response = scratch.path().join("options.rsp");
     fsio::write_new(&response, options.join("\n").as_bytes(), false)?;
     // By what was asked for it: a script may know how to start it here.
-    let tool = Tool::new(&dotnet.asked).arg("exec").arg(&compiler);
+    let tool = Tool::new(&dotnet.asked).arg("exec").arg(compiler);
     let tool = tool.args(["-nologo", "-noconfig", "-deterministic", "-optimize"]);
     tool.arg(format!("@{}", response.display())).run()?;
-    let client = std::fs::read(&out).map_err(|e| Error::io("read", &out, &e))?;
-    if let Some(store) = store {
-        // It can be compiled again.
-        let _ = store.keep_answer(&key, &STANDARD.encode(&client));
-    }
-    Ok(client)
-}
-
-/// The assembly's own file, else the only one with this ending.
-fn one_of(task: &Tree, assembly: &str, ending: &str) -> Option<String> {
-    let own = format!("{assembly}{ending}");
-    if task.contains(&own) {
-        return Some(own);
-    }
-    let mut all = task.iter().map(|(path, _)| path.as_str()).filter(|p| !p.contains('/') && p.ends_with(ending));
-    match (all.next(), all.next()) {
-        (Some(only), None) => Some(only.to_owned()),
-        _ => None,
-    }
+    std::fs::read(&out).map_err(|e| Error::io("read", &out, &e))
 }
 
 fn absent(function: &Function, root: &str, ending: &str) -> Error {

@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::{Program, missing, other};
 use crate::error::{Error, Result};
 use crate::fsio;
@@ -14,7 +11,6 @@ use crate::invoke::environment::Places;
 use crate::invoke::interpreters::{self, Interpreter};
 use crate::pack::zip::{Header, Method, ZipWriter};
 use crate::process::Tool;
-use crate::store::{Store, sha256};
 use crate::tree::Tree;
 
 const BROUGHT: &str = "com/amazonaws/services/lambda/runtime/api/client/AWSLambda";
@@ -71,23 +67,12 @@ pub(super) fn choose(function: &Function, major: u8, task: &Tree, opt: &Tree, pl
     Ok(program)
 }
 
-/// Our client as a jar that this Java runs. It is kept for some hours: compiling takes longer than most functions.
+/// Our client as a jar that this Java runs.
 fn compiled(function: &Function, java: &Interpreter) -> Result<Vec<u8>> {
     let (compiler, of_version) = interpreters::javac(java).ok_or_else(|| no_compiler(function, java))?;
-    let mut key = format!("{}\n{}\n{}\n", compiler.display(), of_version, java.version);
-    SOURCES.iter().for_each(|(_, text)| key += text);
-    let key = format!("java-client-{}", sha256(key.as_bytes()).hex());
-    let store = Store::default_root().ok().map(Store::new);
-    let kept = store.as_ref().and_then(|store| STANDARD.decode(store.answer(&key)?.trim()).ok());
-    if let Some(jar) = kept {
-        return Ok(jar);
-    }
-    let jar = compile(&compiler, &of_version, &java.version)?;
-    if let Some(store) = store {
-        // It can be compiled again.
-        let _ = store.keep_answer(&key, &STANDARD.encode(&jar));
-    }
-    Ok(jar)
+    super::compiled("java", &[&compiler.display().to_string(), &of_version, &java.version], SOURCES, || {
+        compile(&compiler, &of_version, &java.version)
+    })
 }
 
 fn no_compiler(function: &Function, java: &Interpreter) -> Error {

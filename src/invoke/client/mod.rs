@@ -10,11 +10,15 @@ mod ruby;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Function;
 use super::environment::Places;
 use super::interpreters::Interpreter;
 use crate::error::{Error, Result};
 use crate::lambda::Family;
+use crate::store::{Store, sha256};
 use crate::tree::{Entry, Tree};
 
 /// What is started for a function.
@@ -99,6 +103,30 @@ fn bootstrap(function: &Function, task: &Tree, opt: &Tree, places: &Places) -> R
         function.name
     ))
     .hint("a runtime that is no layer of this project cannot be had here: put its `bootstrap` into one of your own layers"))
+}
+
+/// A client of ours that a tool of this machine compiles, known by what it is compiled with and from. It is kept for some hours:
+/// compiling takes longer than most functions.
+fn compiled(
+    language: &str,
+    with: &[&str],
+    sources: &[(&str, &str)],
+    compile: impl FnOnce() -> Result<Vec<u8>>,
+) -> Result<Vec<u8>> {
+    let mut key = with.join("\n");
+    sources.iter().for_each(|(_, text)| key += &format!("\n{text}"));
+    let key = format!("{language}-client-{}", sha256(key.as_bytes()).hex());
+    let store = Store::default_root().ok().map(Store::new);
+    let kept = store.as_ref().and_then(|store| STANDARD.decode(store.answer(&key)?.trim()).ok());
+    if let Some(client) = kept {
+        return Ok(client);
+    }
+    let client = compile()?;
+    if let Some(store) = store {
+        // It can be compiled again.
+        let _ = store.keep_answer(&key, &STANDARD.encode(&client));
+    }
+    Ok(client)
 }
 
 fn missing(function: &Function, what: &str, hint: &str) -> Error {
